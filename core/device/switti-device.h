@@ -1,0 +1,54 @@
+/* switti-device.h - where the arithmetic runs
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#pragma once
+
+#include "switti-macros.h"
+
+#include <glib-object.h>
+
+G_BEGIN_DECLS
+
+#define SWITTI_TYPE_DEVICE (switti_device_get_type ())
+SWITTI_AVAILABLE
+G_DECLARE_FINAL_TYPE (SwittiDevice, switti_device, SWITTI, DEVICE, GObject)
+
+/**
+ * switti_device_new:
+ * @name: "auto", "cpu", "cuda" or "cuda:N"
+ * @n_threads: for the CPU: the number of threads, or 0 for all that the process may use
+ * @error: return location for a #GError
+ *
+ * Opens a device. "auto" is the first CUDA device where the CUDA module and a driver are there, otherwise the CPU; a
+ * device that was asked for by name and is absent is an error (%SWITTI_ERROR_DEVICE), never a silent fall-back.
+ *
+ * Returns: (transfer full): a device, or %NULL with @error set
+ */
+SWITTI_AVAILABLE
+SwittiDevice *switti_device_new (const char *name, int n_threads, GError **error);
+
+/** Returns: (transfer none): "cpu" or "cuda:N" */
+SWITTI_AVAILABLE
+const char *switti_device_get_name (SwittiDevice *self);
+
+/** Returns: (transfer none): words for a person, such as "AMD EPYC, 2 threads, AVX-512 BF16" */
+SWITTI_AVAILABLE
+const char *switti_device_get_description (SwittiDevice *self);
+
+SWITTI_AVAILABLE
+int switti_device_get_n_threads (SwittiDevice *self);
+
+/** Returns: whether bf16 products are faster than float32 ones here; what an automatic precision goes by */
+SWITTI_AVAILABLE
+gboolean switti_device_has_fast_bf16 (SwittiDevice *self);
+
+/** Returns: bytes of tensors now allocated on the device */
+SWITTI_AVAILABLE
+guint64 switti_device_get_allocated_bytes (SwittiDevice *self);
+
+/** Returns: the most bytes of tensors that were allocated at one time */
+SWITTI_AVAILABLE
+guint64 switti_device_get_peak_bytes (SwittiDevice *self);
+
+G_END_DECLS

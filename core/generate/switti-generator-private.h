@@ -1,0 +1,32 @@
+/* switti-generator-private.h - what tests and the bench see of a generation
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#pragma once
+
+#include "switti-bundle-private.h"
+#include "switti-generator.h"
+
+G_BEGIN_DECLS
+
+/* Called on the generating thread after each scale, with host copies: guided logits (batch, n, V) and codes (batch, n). */
+typedef void (*SwittiScaleTrace) (int scale, int batch, int n, const float *logits, const gint32 *codes,
+                                  gpointer user_data);
+void switti_generator_set_trace (SwittiGenerator *self, SwittiScaleTrace trace, gpointer user_data);
+
+/* Seconds of the last generation, by part; scales has S values. */
+typedef struct
+{
+  double text, conditions, transformer, sampling, pyramid, vae, total;
+  int n_scales;
+  double scales[SWITTI_MAX_SCALES];
+} SwittiTimings;
+const SwittiTimings *switti_generator_get_timings (SwittiGenerator *self);
+
+/* As switti_generator_generate(), with token ids in place of text: prompts (n_prompts, T) with n_valid each, image i
+ * has prompt i (count is n_prompts), and one null prompt. */
+GPtrArray *switti_generator_generate_ids (SwittiGenerator *self, SwittiRequest *request, int n_prompts,
+                                          const gint32 *ids[2], const int *n_valid[2], const gint32 *null_ids[2],
+                                          const int null_valid[2], GCancellable *cancellable, GError **error);
+
+G_END_DECLS

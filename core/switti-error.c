@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+#include "switti-error.h"
+
+G_DEFINE_QUARK (switti-error-quark, switti_error)
