@@ -1,0 +1,96 @@
+/* switti-default-spin.c - a spin button whose lowest value means a default and reads as a word
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#include "switti-default-spin.h"
+
+#define DEFAULT_VALUE (-1.0)
+
+struct _SwittiDefaultSpin
+{
+  GtkSpinButton parent_instance;
+
+  char *word;
+  double last_value;
+};
+
+G_DEFINE_FINAL_TYPE (SwittiDefaultSpin, switti_default_spin, GTK_TYPE_SPIN_BUTTON)
+
+static int
+input (GtkSpinButton *spin, double *value)
+{
+  SwittiDefaultSpin *self = SWITTI_DEFAULT_SPIN (spin);
+  g_autofree char *text = g_strstrip (g_strdup (gtk_entry_get_text (GTK_ENTRY (spin))));
+  g_autofree char *typed = g_utf8_casefold (text, -1);
+  g_autofree char *word = g_utf8_casefold (self->word, -1);
+
+  if (*typed && !g_str_equal (typed, word))
+    return FALSE; /* a number: GTK reads it */
+  *value = DEFAULT_VALUE;
+  return TRUE;
+}
+
+static gboolean
+output (GtkSpinButton *spin)
+{
+  SwittiDefaultSpin *self = SWITTI_DEFAULT_SPIN (spin);
+
+  if (gtk_spin_button_get_value (spin) >= 0.0)
+    return FALSE; /* a number: GTK writes it */
+  if (!g_str_equal (gtk_entry_get_text (GTK_ENTRY (spin)), self->word))
+    gtk_entry_set_text (GTK_ENTRY (spin), self->word);
+  return TRUE;
+}
+
+/* Nothing lies between the default and 0: a fractional step from -1 goes to 0, and one down from 0 to -1. */
+static void
+value_changed (GtkSpinButton *spin)
+{
+  SwittiDefaultSpin *self = SWITTI_DEFAULT_SPIN (spin);
+  double value = gtk_spin_button_get_value (spin);
+  double settled = value;
+
+  if (value < 0.0 && value > DEFAULT_VALUE)
+    settled = self->last_value < 0.0 ? 0.0 : DEFAULT_VALUE;
+  self->last_value = settled;
+  if (settled != value)
+    gtk_spin_button_set_value (spin, settled);
+}
+
+static void
+finalize (GObject *object)
+{
+  g_free (SWITTI_DEFAULT_SPIN (object)->word);
+  G_OBJECT_CLASS (switti_default_spin_parent_class)->finalize (object);
+}
+
+static void
+switti_default_spin_class_init (SwittiDefaultSpinClass *klass)
+{
+  GtkSpinButtonClass *spin_class = GTK_SPIN_BUTTON_CLASS (klass);
+
+  G_OBJECT_CLASS (klass)->finalize = finalize;
+  spin_class->input = input;
+  spin_class->output = output;
+  spin_class->value_changed = value_changed;
+}
+
+static void
+switti_default_spin_init (SwittiDefaultSpin *self)
+{
+  self->last_value = DEFAULT_VALUE;
+}
+
+GtkWidget *
+switti_default_spin_new (double maximum, double step, int digits, const char *word)
+{
+  SwittiDefaultSpin *self = g_object_new (SWITTI_TYPE_DEFAULT_SPIN, NULL);
+  GtkSpinButton *spin = GTK_SPIN_BUTTON (self);
+
+  self->word = g_strdup (word);
+  gtk_spin_button_configure (spin, gtk_adjustment_new (DEFAULT_VALUE, DEFAULT_VALUE, maximum, step, 10.0 * step, 0.0),
+                             0.0, (guint) digits);
+  gtk_entry_set_width_chars (GTK_ENTRY (self), MAX ((int) g_utf8_strlen (word, -1), 8));
+  gtk_spin_button_update (spin);
+  return GTK_WIDGET (self);
+}
