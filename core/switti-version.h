@@ -8,7 +8,13 @@
 
 G_BEGIN_DECLS
 
-/** Returns: (transfer none): the library's version, such as "0.1.0" */
+/**
+ * switti_version_string:
+ *
+ * The version of the library that runs.
+ *
+ * Returns: (transfer none): such as "0.1.0"
+ */
 SWITTI_AVAILABLE
 const char *switti_version_string (void);
 

@@ -10,6 +10,11 @@
 
 G_BEGIN_DECLS
 
+/**
+ * SwittiDevice:
+ *
+ * Where the arithmetic runs: the processor, or a GPU.
+ */
 #define SWITTI_TYPE_DEVICE (switti_device_get_type ())
 SWITTI_AVAILABLE
 G_DECLARE_FINAL_TYPE (SwittiDevice, switti_device, SWITTI, DEVICE, GObject)
@@ -28,26 +33,69 @@ G_DECLARE_FINAL_TYPE (SwittiDevice, switti_device, SWITTI, DEVICE, GObject)
 SWITTI_AVAILABLE
 SwittiDevice *switti_device_new (const char *name, int n_threads, GError **error);
 
-/** Returns: (transfer none): "cpu" or "cuda:N" */
+/**
+ * switti_device_get_name:
+ * @self: a device
+ *
+ * What the device is called in options.
+ *
+ * Returns: (transfer none): "cpu" or "cuda:N"
+ */
 SWITTI_AVAILABLE
 const char *switti_device_get_name (SwittiDevice *self);
 
-/** Returns: (transfer none): words for a person, such as "AMD EPYC, 2 threads, AVX-512 BF16" */
+/**
+ * switti_device_get_description:
+ * @self: a device
+ *
+ * Says what the device is, for people.
+ *
+ * Returns: (transfer none): words such as "AMD EPYC, 2 threads, AVX-512 BF16"
+ */
 SWITTI_AVAILABLE
 const char *switti_device_get_description (SwittiDevice *self);
 
+/**
+ * switti_device_get_n_threads:
+ * @self: a device
+ *
+ * How many threads of the processor it computes with.
+ *
+ * Returns: the number of threads; 1 for a GPU
+ */
 SWITTI_AVAILABLE
 int switti_device_get_n_threads (SwittiDevice *self);
 
-/** Returns: whether bf16 products are faster than float32 ones here; what an automatic precision goes by */
+/**
+ * switti_device_has_fast_bf16:
+ * @self: a device
+ *
+ * What an automatic precision goes by.
+ *
+ * Returns: whether bf16 products are faster than float32 ones here
+ */
 SWITTI_AVAILABLE
 gboolean switti_device_has_fast_bf16 (SwittiDevice *self);
 
-/** Returns: bytes of tensors now allocated on the device */
+/**
+ * switti_device_get_allocated_bytes:
+ * @self: a device
+ *
+ * How much memory the device holds now.
+ *
+ * Returns: bytes of tensors that are allocated on the device
+ */
 SWITTI_AVAILABLE
 guint64 switti_device_get_allocated_bytes (SwittiDevice *self);
 
-/** Returns: the most bytes of tensors that were allocated at one time */
+/**
+ * switti_device_get_peak_bytes:
+ * @self: a device
+ *
+ * How much memory the device has held at most.
+ *
+ * Returns: the most bytes of tensors that were allocated at one time
+ */
 SWITTI_AVAILABLE
 guint64 switti_device_get_peak_bytes (SwittiDevice *self);
 

@@ -9,10 +9,13 @@
 
 G_BEGIN_DECLS
 
-/* Called on the generating thread after each scale, with host copies: guided logits (batch, n, V) and codes (batch, n). */
+/* Called on the generating thread after each scale, with host copies: guided logits (batch, n, V), codes (batch, n). */
 typedef void (*SwittiScaleTrace) (int scale, int batch, int n, const float *logits, const gint32 *codes,
                                   gpointer user_data);
 void switti_generator_set_trace (SwittiGenerator *self, SwittiScaleTrace trace, gpointer user_data);
+
+/* Wait for the device after each part, so that the timings are right where it works on its own (default: FALSE). */
+void switti_generator_set_timed (SwittiGenerator *self, gboolean timed);
 
 /* Seconds of the last generation, by part; scales has S values. */
 typedef struct

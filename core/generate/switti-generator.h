@@ -67,13 +67,36 @@ SWITTI_AVAILABLE
 SwittiGenerator *switti_generator_new (SwittiBundle *bundle, SwittiDevice *device, SwittiPrecision precision,
                                        GCancellable *cancellable, GError **error);
 
-/** Returns: (transfer none): the model */
+/**
+ * switti_generator_get_bundle:
+ * @self: a generator
+ *
+ * What it paints with.
+ *
+ * Returns: (transfer none): the model
+ */
 SWITTI_AVAILABLE
 SwittiBundle *switti_generator_get_bundle (SwittiGenerator *self);
-/** Returns: (transfer none): the device */
+
+/**
+ * switti_generator_get_device:
+ * @self: a generator
+ *
+ * Where it runs.
+ *
+ * Returns: (transfer none): the device
+ */
 SWITTI_AVAILABLE
 SwittiDevice *switti_generator_get_device (SwittiGenerator *self);
-/** Returns: what it computes in, never %SWITTI_PRECISION_AUTO */
+
+/**
+ * switti_generator_get_precision:
+ * @self: a generator
+ *
+ * What it computes in.
+ *
+ * Returns: a precision, never %SWITTI_PRECISION_AUTO
+ */
 SWITTI_AVAILABLE
 SwittiPrecision switti_generator_get_precision (SwittiGenerator *self);
 
@@ -121,7 +144,8 @@ GPtrArray *switti_generator_generate (SwittiGenerator *self, SwittiRequest *requ
  * @callback: (scope async) (closure user_data): called when it is done
  * @user_data: for @callback
  *
- * Paints on a worker thread.
+ * Paints on a worker thread. @progress, previews and @callback are called on the main context that is the
+ * thread-default one now, in order; none comes after @callback.
  */
 SWITTI_AVAILABLE
 void switti_generator_generate_async (SwittiGenerator *self, SwittiRequest *request, GCancellable *cancellable,
@@ -134,6 +158,8 @@ void switti_generator_generate_async (SwittiGenerator *self, SwittiRequest *requ
  * @self: a generator
  * @result: what the callback got
  * @error: return location for a #GError
+ *
+ * Finishes what switti_generator_generate_async() began.
  *
  * Returns: (transfer full) (element-type SwittiImage): the pictures in order, or %NULL with @error set
  */

@@ -28,6 +28,8 @@ G_DECLARE_FINAL_TYPE (SwittiRequest, switti_request, SWITTI, REQUEST, GObject)
  * switti_request_new:
  * @bundle: (nullable): the model whose defaults to take
  *
+ * Makes a request with the defaults of a model, or the published ones at 512.
+ *
  * Returns: (transfer full): a request with the defaults of @bundle
  */
 SWITTI_AVAILABLE
@@ -53,7 +55,10 @@ gboolean switti_request_apply_json (SwittiRequest *self, const char *json, GErro
  * @bundle: (nullable): the model, whose name and hash the recipe states
  * @image_index: which image of the request; its seed is stated, and count 1
  *
- * Returns: (transfer full): the recipe: every parameter, model name and hash, and version, as a JSON object
+ * Writes the recipe: every parameter, the name and hash of the model, and the version. The first call for a model reads
+ * the whole model, for its hash.
+ *
+ * Returns: (transfer full): a JSON object
  */
 SWITTI_AVAILABLE
 char *switti_request_to_json (SwittiRequest *self, SwittiBundle *bundle, int image_index);
@@ -63,6 +68,8 @@ char *switti_request_to_json (SwittiRequest *self, SwittiBundle *bundle, int ima
  * @self: a request
  * @bundle: the model it is for
  * @error: return location for a #GError
+ *
+ * Checks that there is a prompt and that every parameter is in range.
  *
  * Returns: whether @bundle can paint this; otherwise @error names the parameter and its range
  */

@@ -10,6 +10,12 @@
 
 G_BEGIN_DECLS
 
+/**
+ * SwittiBundle:
+ *
+ * A model folder: the configurations and weights of the text encoders, the transformer and the VAE. It does not change
+ * and may be used from any thread.
+ */
 #define SWITTI_TYPE_BUNDLE (switti_bundle_get_type ())
 SWITTI_AVAILABLE
 G_DECLARE_FINAL_TYPE (SwittiBundle, switti_bundle, SWITTI, BUNDLE, GObject)
@@ -20,8 +26,8 @@ G_DECLARE_FINAL_TYPE (SwittiBundle, switti_bundle, SWITTI, BUNDLE, GObject)
  * @error: return location for a #GError
  *
  * Opens a model folder in the layout of diffusers. A name is looked up in `$SWITTI_MODEL_PATH`,
- * `$XDG_DATA_HOME/switti/models`, the system data folders and the build tree, in this order. Reads the configurations and
- * checks the weights' headers, but not the weights.
+ * `$XDG_DATA_HOME/switti/models`, the system data folders and the build tree, in this order. Reads the configurations
+ * and checks the weights' headers, but not the weights.
  *
  * Returns: (transfer full): the bundle, or %NULL with @error set
  */
@@ -31,6 +37,8 @@ SwittiBundle *switti_bundle_open (const char *name_or_path, GError **error);
 /**
  * switti_bundle_list:
  *
+ * Lists what switti_bundle_open() finds by name.
+ *
  * Returns: (transfer full) (array zero-terminated=1): names of the models in the search folders, the default one first
  */
 SWITTI_AVAILABLE
@@ -39,36 +47,87 @@ char **switti_bundle_list (void);
 /**
  * switti_bundle_get_search_path:
  *
- * Returns: (transfer full) (array zero-terminated=1): the folders models are looked up in, first to last
+ * Says where models are looked for.
+ *
+ * Returns: (transfer full) (array zero-terminated=1) (element-type filename): the folders, first to last
  */
 SWITTI_AVAILABLE
 char **switti_bundle_get_search_path (void);
 
-/** Returns: (transfer none): the folder's name */
+/**
+ * switti_bundle_get_name:
+ * @self: a bundle
+ *
+ * What the model is called.
+ *
+ * Returns: (transfer none): the folder's name
+ */
 SWITTI_AVAILABLE
 const char *switti_bundle_get_name (SwittiBundle *self);
 
-/** Returns: (transfer none): the folder's path */
+/**
+ * switti_bundle_get_path:
+ * @self: a bundle
+ *
+ * Where the model is.
+ *
+ * Returns: (transfer none) (type filename): the folder's path
+ */
 SWITTI_AVAILABLE
 const char *switti_bundle_get_path (SwittiBundle *self);
 
-/** Returns: side of the pictures in pixels: 256, 512 or 1024 for published models */
+/**
+ * switti_bundle_get_resolution:
+ * @self: a bundle
+ *
+ * The side of the pictures that it paints.
+ *
+ * Returns: pixels: 256, 512 or 1024 for published models
+ */
 SWITTI_AVAILABLE
 int switti_bundle_get_resolution (SwittiBundle *self);
 
-/** Returns: number of scales S */
+/**
+ * switti_bundle_get_n_scales:
+ * @self: a bundle
+ *
+ * How many scales a picture is made of.
+ *
+ * Returns: the number of scales S
+ */
 SWITTI_AVAILABLE
 int switti_bundle_get_n_scales (SwittiBundle *self);
 
-/** Returns: number of parameters of all parts */
+/**
+ * switti_bundle_get_n_parameters:
+ * @self: a bundle
+ *
+ * How large the model is.
+ *
+ * Returns: the number of parameters of all parts
+ */
 SWITTI_AVAILABLE
 guint64 switti_bundle_get_n_parameters (SwittiBundle *self);
 
-/** Returns: (transfer none): what the model knows, for people; from its README.md, "" where there is none */
+/**
+ * switti_bundle_get_description:
+ * @self: a bundle
+ *
+ * What the model knows, for people.
+ *
+ * Returns: (transfer none): text from its README.md, "" where there is none
+ */
 SWITTI_AVAILABLE
 const char *switti_bundle_get_description (SwittiBundle *self);
 
-/** Returns: (transfer none): a JSON object of all parts' shapes, for `switti models info --json` */
+/**
+ * switti_bundle_get_info_json:
+ * @self: a bundle
+ *
+ * The shapes of all parts, for programs.
+ *
+ * Returns: (transfer none): a JSON object
+ */
 SWITTI_AVAILABLE
 const char *switti_bundle_get_info_json (SwittiBundle *self);
 

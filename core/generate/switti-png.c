@@ -1,0 +1,184 @@
+/* switti-png.c - PNG with a recipe in it, by libpng
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * libpng reports errors by longjmp(). Functions that call setjmp() hold nothing that needs a cleanup, and what they
+ * change after it lives in a struct of the caller.
+ */
+#include "switti-png-private.h"
+
+#include "switti-error.h"
+#include "switti-version.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <png.h>
+#include <setjmp.h>
+
+/* A hostile PNG may not make us hold more than this. */
+#define MAX_SIDE 65536
+#define MAX_TEXT_BYTES (4 * 1024 * 1024)
+#define MAX_TEXT_CHUNKS 64
+
+static void
+on_error (png_structp png, png_const_charp message)
+{
+  char *words = png_get_error_ptr (png);
+
+  g_strlcpy (words, message, 128);
+  png_longjmp (png, 1);
+}
+
+static void
+on_warning (png_structp png, png_const_charp message)
+{
+  /* A picture that libpng only warns of is good. */
+}
+
+/* -- writing ------------------------------------------------------------------------------------------------ */
+
+typedef struct
+{
+  int width, height;
+  const guint8 *pixels;
+  const char *recipe;
+  GByteArray *bytes;
+  png_structp png;
+  png_infop info;
+  char software[64];
+  char words[128];
+} Encoder;
+
+static void
+on_write (png_structp png, png_bytep data, size_t length)
+{
+  g_byte_array_append (png_get_io_ptr (png), data, (guint) length);
+}
+
+static void
+on_flush (png_structp png)
+{
+}
+
+static void
+set_texts (Encoder *encoder)
+{
+  png_text texts[2] = {
+    { .compression = PNG_TEXT_COMPRESSION_NONE, .key = (char *) "Software", .text = encoder->software },
+    {
+      .compression = PNG_ITXT_COMPRESSION_NONE,
+      .key = (char *) SWITTI_PNG_RECIPE_KEY,
+      .text = (char *) encoder->recipe,
+      .itxt_length = strlen (encoder->recipe),
+      .lang = (char *) "",
+      .lang_key = (char *) "",
+    },
+  };
+
+  png_set_text (encoder->png, encoder->info, texts, G_N_ELEMENTS (texts));
+}
+
+static gboolean
+encode (Encoder *encoder)
+{
+  if (setjmp (png_jmpbuf (encoder->png)))
+    return FALSE;
+  png_set_write_fn (encoder->png, encoder->bytes, on_write, on_flush);
+  png_set_IHDR (encoder->png, encoder->info, (png_uint_32) encoder->width, (png_uint_32) encoder->height, 8,
+                PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_sRGB (encoder->png, encoder->info, PNG_sRGB_INTENT_PERCEPTUAL);
+  set_texts (encoder);
+  png_write_info (encoder->png, encoder->info);
+  for (int y = 0; y < encoder->height; y++)
+    png_write_row (encoder->png, encoder->pixels + (gsize) y * (gsize) encoder->width * 3);
+  png_write_end (encoder->png, NULL);
+  return TRUE;
+}
+
+GBytes *
+switti_png_encode (int width, int height, const guint8 *pixels, const char *recipe, GError **error)
+{
+  Encoder encoder = { .width = width, .height = height, .pixels = pixels, .recipe = recipe };
+  gboolean good;
+
+  g_snprintf (encoder.software, sizeof encoder.software, "Switti %s", switti_version_string ());
+  encoder.png = png_create_write_struct (PNG_LIBPNG_VER_STRING, encoder.words, on_error, on_warning);
+  encoder.info = encoder.png ? png_create_info_struct (encoder.png) : NULL;
+  encoder.bytes = g_byte_array_new ();
+  good = encoder.info != NULL && encode (&encoder);
+  png_destroy_write_struct (&encoder.png, &encoder.info);
+  if (!good)
+    {
+      g_byte_array_unref (encoder.bytes);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "Cannot write the picture as PNG: %s.",
+                   encoder.words[0] ? encoder.words : "libpng cannot be used");
+      return NULL;
+    }
+  return g_byte_array_free_to_bytes (encoder.bytes);
+}
+
+/* -- reading ------------------------------------------------------------------------------------------------ */
+
+typedef struct
+{
+  FILE *file;
+  png_structp png;
+  png_infop info;
+  char words[128];
+} Decoder;
+
+/* Everything before the pixels. */
+static gboolean
+read_info (Decoder *decoder)
+{
+  if (setjmp (png_jmpbuf (decoder->png)))
+    return FALSE;
+  png_init_io (decoder->png, decoder->file);
+  png_set_user_limits (decoder->png, MAX_SIDE, MAX_SIDE);
+  png_set_chunk_cache_max (decoder->png, MAX_TEXT_CHUNKS);
+  png_set_chunk_malloc_max (decoder->png, MAX_TEXT_BYTES);
+  png_read_info (decoder->png, decoder->info);
+  return TRUE;
+}
+
+static char *
+find_recipe (Decoder *decoder)
+{
+  png_textp texts = NULL;
+  int n_texts = png_get_text (decoder->png, decoder->info, &texts, NULL);
+
+  for (int i = 0; i < n_texts; i++)
+    if (g_strcmp0 (texts[i].key, SWITTI_PNG_RECIPE_KEY) == 0 && texts[i].text
+        && g_utf8_validate (texts[i].text, -1, NULL))
+      return g_strdup (texts[i].text);
+  return NULL;
+}
+
+char *
+switti_png_load_recipe (const char *path, GError **error)
+{
+  g_autofree char *display = g_filename_display_name (path);
+  Decoder decoder = { .file = g_fopen (path, "rb") };
+  char *recipe = NULL;
+  gboolean good;
+
+  if (decoder.file == NULL)
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "Cannot open %s: %s.", display, g_strerror (errno));
+      return NULL;
+    }
+  decoder.png = png_create_read_struct (PNG_LIBPNG_VER_STRING, decoder.words, on_error, on_warning);
+  decoder.info = decoder.png ? png_create_info_struct (decoder.png) : NULL;
+  good = decoder.info != NULL && read_info (&decoder);
+  if (good)
+    recipe = find_recipe (&decoder);
+  png_destroy_read_struct (&decoder.png, &decoder.info, NULL);
+  fclose (decoder.file);
+  if (!good)
+    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "Cannot read %s as PNG: %s.", display,
+                 decoder.words[0] ? decoder.words : "libpng cannot be used");
+  else if (recipe == NULL)
+    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "There is no recipe in %s; choose a PNG that Switti wrote.",
+                 display);
+  return recipe;
+}
