@@ -1,1 +1,440 @@
-/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* dispatch.c - the CPU's op table: checks the arguments, calls the op, keeps the profile
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The bytes and operations that the profile adds up are those that the header states for each op: what must move and
+ * be done at least, not what the implementation happens to do.
+ */
+#include "cpu-private.h"
+
+#include <time.h>
+
+typedef struct
+{
+  SwittiKernelContext *context;
+  const char *name;
+  SwittiKernelOp op;
+  struct timespec start;
+} Call;
+
+static Call
+begin (SwittiKernelContext *context, SwittiKernelOp op, const char *name)
+{
+  Call call = { .context = context, .name = name, .op = op };
+
+  context->error[0] = '\0';
+  if (context->profile_enabled)
+    clock_gettime (CLOCK_MONOTONIC, &call.start);
+  return call;
+}
+
+static SwittiKernelStatus
+end (const Call *call, SwittiKernelStatus status, double flop, double bytes)
+{
+  SwittiKernelContext *context = call->context;
+
+  if (status != SWITTI_KERNEL_OK && context->error[0] == '\0')
+    return switti_cpu_fail (context, status, "%s: a shape, dtype or pointer outside its contract", call->name);
+  if (status == SWITTI_KERNEL_OK && context->profile_enabled)
+    {
+      SwittiKernelProfile *row = &context->profile[call->op];
+      struct timespec now;
+
+      clock_gettime (CLOCK_MONOTONIC, &now);
+      row->calls++;
+      row->seconds += (double) (now.tv_sec - call->start.tv_sec) + 1e-9 * (double) (now.tv_nsec - call->start.tv_nsec);
+      row->flop += flop;
+      row->bytes += bytes;
+    }
+  return status;
+}
+
+static SwittiKernelStatus
+invalid (const Call *call)
+{
+  return end (call, SWITTI_KERNEL_INVALID, 0.0, 0.0);
+}
+
+static bool
+is_float (SwittiDtype dtype)
+{
+  return dtype == SWITTI_DTYPE_F32 || dtype == SWITTI_DTYPE_BF16;
+}
+
+static double
+size (SwittiDtype dtype)
+{
+  return (double) switti_dtype_size (dtype);
+}
+
+/* -- products -------------------------------------------------------------------------------------------------- */
+
+static SwittiKernelStatus
+dispatch_gemm (SwittiKernelContext *context, const SwittiGemmPlan *plan, const void *a, const void *b,
+               const float *bias, void *d)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_GEMM, "gemm");
+  const SwittiGemm *g;
+  double m, n, k;
+
+  if (plan == NULL || a == NULL || b == NULL || d == NULL)
+    return invalid (&call);
+  g = switti_cpu_gemm_descriptor (plan);
+  m = (double) g->m;
+  n = (double) g->n;
+  k = (double) g->k;
+  return end (&call, switti_cpu_gemm (context, plan, a, b, bias, d), 2.0 * m * n * k,
+              m * k * size (g->a_dtype) + n * k * size (g->b_dtype)
+                  + m * n * size (g->d_dtype) * (g->accumulate ? 2.0 : 1.0));
+}
+
+static SwittiKernelStatus
+dispatch_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, const void *x, const void *packed,
+               const float *bias, const void *residual, void *d)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_CONV, "conv");
+  const SwittiConv *c;
+  double scale, in, out, taps, height, width;
+
+  if (plan == NULL || x == NULL || packed == NULL || d == NULL)
+    return invalid (&call);
+  c = switti_cpu_conv_descriptor (plan);
+  if (c->residual != (residual != NULL))
+    return invalid (&call);
+  scale = c->upsample ? 2.0 : 1.0;
+  height = (double) (((int64_t) (scale * (double) c->height) + c->pad_top + c->pad_bottom - c->kernel) / c->stride + 1);
+  width = (double) (((int64_t) (scale * (double) c->width) + c->pad_left + c->pad_right - c->kernel) / c->stride + 1);
+  taps = (double) (c->kernel * c->kernel);
+  in = (double) (c->batch * c->height * c->width * c->c_in);
+  out = (double) (c->batch * c->c_out) * height * width;
+  return end (&call, switti_cpu_conv (context, plan, x, packed, bias, residual, d), 2.0 * out * (double) c->c_in * taps,
+              in * size (c->x_dtype) + (double) (c->c_in * c->c_out) * taps * size (c->w_dtype)
+                  + out * size (c->d_dtype) * (c->residual ? 2.0 : 1.0));
+}
+
+/* -- transformer ----------------------------------------------------------------------------------------------- */
+
+static bool
+norm_is_valid (const SwittiResidualNorm *norm, const void *x)
+{
+  return norm != NULL && x != NULL && norm->batch >= 1 && norm->n >= 1 && norm->c >= 1 && is_float (norm->y_dtype)
+         && is_float (norm->h_dtype);
+}
+
+static double
+norm_bytes (const SwittiResidualNorm *norm, const void *y, const void *h)
+{
+  double elements = (double) (norm->batch * norm->n * norm->c);
+
+  return elements * ((y != NULL ? 8.0 + size (norm->y_dtype) : 4.0) + (h != NULL ? size (norm->h_dtype) : 0.0));
+}
+
+static SwittiKernelStatus
+dispatch_residual_norm (SwittiKernelContext *context, const SwittiResidualNorm *norm, const int32_t *group_index,
+                        float *x, const void *y, const float *post_weight, const float *gate, const float *pre_weight,
+                        const float *scale, const float *shift, void *h)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_NORM, "residual_norm");
+
+  if (!norm_is_valid (norm, x))
+    return invalid (&call);
+  return end (&call,
+              context->ops.residual_norm (context, norm, group_index, x, y, post_weight, gate, pre_weight, scale,
+                                          shift, h),
+              0.0, norm_bytes (norm, y, h));
+}
+
+static SwittiKernelStatus
+dispatch_layer_norm (SwittiKernelContext *context, const SwittiLayerNorm *norm, const int32_t *group_index, float *x,
+                     const void *y, const float *weight, const float *bias, const float *scale, const float *shift,
+                     void *h)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_NORM, "layer_norm");
+
+  if (!norm_is_valid (norm, x))
+    return invalid (&call);
+  return end (&call, context->ops.layer_norm (context, norm, group_index, x, y, weight, bias, scale, shift, h), 0.0,
+              norm_bytes (norm, y, h));
+}
+
+static SwittiKernelStatus
+dispatch_qk_norm_rope (SwittiKernelContext *context, const SwittiQkNormRope *op, const float *rope, const void *q,
+                       const void *k, const void *v, void *q_out, void *k_out, void *v_out)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_QK_NORM_ROPE, "qk_norm_rope");
+  double tensors;
+
+  if (op == NULL || op->batch < 1 || op->n < 1 || op->heads < 1 || op->d < 1 || !is_float (op->dtype) || q == NULL
+      || q_out == NULL || (k == NULL) != (k_out == NULL) || (v == NULL) != (v_out == NULL)
+      || (rope != NULL && op->d % 2 != 0))
+    return invalid (&call);
+  tensors = 1.0 + (k != NULL) + (v != NULL);
+  return end (&call, context->ops.qk_norm_rope (context, op, rope, q, k, v, q_out, k_out, v_out), 0.0,
+              2.0 * tensors * size (op->dtype) * (double) (op->batch * op->n * op->heads * op->d));
+}
+
+static SwittiKernelStatus
+dispatch_attention (SwittiKernelContext *context, const SwittiAttention *attention, const int32_t *group_index,
+                    const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ATTENTION, "attention");
+  const SwittiAttention *a = attention;
+  double width;
+
+  if (a == NULL || a->batch < 1 || a->heads < 1 || a->d < 1 || a->n < 1 || a->m < 1 || !is_float (a->dtype)
+      || q == NULL || k == NULL || v == NULL || out == NULL)
+    return invalid (&call);
+  width = (double) (a->batch * a->heads * a->d);
+  return end (&call, context->ops.attention (context, a, group_index, key_length, q, k, v, out),
+              4.0 * width * (double) a->n * (double) a->m, 2.0 * width * (double) (a->n + a->m) * size (a->dtype));
+}
+
+static SwittiKernelStatus
+dispatch_swiglu (SwittiKernelContext *context, int64_t rows, int64_t hidden, SwittiDtype dtype, const void *gate_up,
+                 int64_t in_stride, void *out, int64_t out_stride)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_SWIGLU, "swiglu");
+
+  if (rows < 1 || hidden < 1 || !is_float (dtype) || gate_up == NULL || out == NULL || in_stride < 2 * hidden
+      || out_stride < hidden)
+    return invalid (&call);
+  return end (&call, context->ops.swiglu (context, rows, hidden, dtype, gate_up, in_stride, out, out_stride), 0.0,
+              3.0 * size (dtype) * (double) (rows * hidden));
+}
+
+/* -- element-wise ---------------------------------------------------------------------------------------------- */
+
+static SwittiKernelStatus
+dispatch_silu_condition (SwittiKernelContext *context, int64_t batch, int64_t width, const float *c, const float *crop,
+                         const float *crop_scales, SwittiDtype out_dtype, void *out)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "silu_condition");
+
+  if (batch < 1 || width < 1 || c == NULL || out == NULL || (crop == NULL) != (crop_scales == NULL)
+      || !is_float (out_dtype))
+    return invalid (&call);
+  return end (&call, context->ops.silu_condition (context, batch, width, c, crop, crop_scales, out_dtype, out), 0.0,
+              ((crop != NULL ? 8.0 : 4.0) + size (out_dtype)) * (double) (batch * width));
+}
+
+static SwittiKernelStatus
+dispatch_add_rows (SwittiKernelContext *context, int64_t batch, int64_t n, int64_t width, const float *x,
+                   int64_t x_image_stride, const float *rows, float *out)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "add_rows");
+
+  if (batch < 1 || n < 1 || width < 1 || x == NULL || rows == NULL || out == NULL || x_image_stride < 0)
+    return invalid (&call);
+  return end (&call, context->ops.add_rows (context, batch, n, width, x, x_image_stride, rows, out), 0.0,
+              4.0 * (double) (n * width) * (2.0 * (double) batch + 1.0));
+}
+
+static SwittiKernelStatus
+dispatch_embed (SwittiKernelContext *context, int64_t rows, int64_t width, int64_t entries, SwittiDtype table_dtype,
+                const void *table, const int32_t *ids, const float *positions, int64_t period, float *out)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "embed");
+
+  if (rows < 1 || width < 1 || entries < 1 || !is_float (table_dtype) || table == NULL || ids == NULL || out == NULL
+      || (positions != NULL && period < 1))
+    return invalid (&call);
+  return end (&call, context->ops.embed (context, rows, width, entries, table_dtype, table, ids, positions, period, out),
+              0.0, (4.0 + size (table_dtype)) * (double) (rows * width));
+}
+
+static SwittiKernelStatus
+dispatch_accumulate (SwittiKernelContext *context, int64_t count, float a, const float *x, float b, const float *y,
+                     float *out)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "accumulate");
+
+  if (count < 1 || x == NULL || out == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.accumulate (context, count, a, x, b, y, out), 0.0,
+              (y != NULL ? 16.0 : 12.0) * (double) count);
+}
+
+static SwittiKernelStatus
+dispatch_convert (SwittiKernelContext *context, int64_t count, SwittiDtype in_dtype, const void *in,
+                  SwittiDtype out_dtype, void *out)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "convert");
+
+  if (count < 1 || in == NULL || out == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.convert (context, count, in_dtype, in, out_dtype, out), 0.0,
+              (size (in_dtype) + size (out_dtype)) * (double) count);
+}
+
+static SwittiKernelStatus
+dispatch_image_to_rgb8 (SwittiKernelContext *context, int64_t pixels, SwittiDtype x_dtype, const void *x, uint8_t *rgb)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "image_to_rgb8");
+
+  if (pixels < 1 || !is_float (x_dtype) || x == NULL || rgb == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.image_to_rgb8 (context, pixels, x_dtype, x, rgb), 0.0,
+              3.0 * (size (x_dtype) + 1.0) * (double) pixels);
+}
+
+static SwittiKernelStatus
+dispatch_rgb8_to_image (SwittiKernelContext *context, int64_t pixels, const uint8_t *rgb, SwittiDtype x_dtype, void *x)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "rgb8_to_image");
+
+  if (pixels < 1 || !is_float (x_dtype) || x == NULL || rgb == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.rgb8_to_image (context, pixels, rgb, x_dtype, x), 0.0,
+              3.0 * (size (x_dtype) + 1.0) * (double) pixels);
+}
+
+/* -- latent and VAE -------------------------------------------------------------------------------------------- */
+
+static SwittiKernelStatus
+dispatch_resample (SwittiKernelContext *context, const SwittiResample *resample, const void *in, void *out)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_RESAMPLE, "resample");
+  const SwittiResample *r = resample;
+
+  if (r == NULL || r->batch < 1 || r->channels < 1 || r->in_height < 1 || r->in_width < 1 || r->out_height < 1
+      || r->out_width < 1 || !is_float (r->dtype) || in == NULL || out == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.resample (context, r, in, out), 0.0,
+              size (r->dtype) * (double) (r->batch * r->channels)
+                  * (double) (r->in_height * r->in_width + r->out_height * r->out_width));
+}
+
+static bool
+group_norm_is_valid (const SwittiGroupNorm *g)
+{
+  return g != NULL && g->batch >= 1 && g->positions >= 1 && g->channels >= 1 && g->groups >= 1
+         && g->channels % g->groups == 0 && is_float (g->x_dtype) && is_float (g->y_dtype);
+}
+
+static size_t
+dispatch_group_norm_scratch_bytes (SwittiKernelContext *context, const SwittiGroupNorm *norm)
+{
+  return group_norm_is_valid (norm) ? context->ops.group_norm_scratch_bytes (context, norm) : 0;
+}
+
+static SwittiKernelStatus
+dispatch_group_norm (SwittiKernelContext *context, const SwittiGroupNorm *norm, const void *x, const float *weight,
+                     const float *bias, void *scratch, void *y)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_GROUP_NORM, "group_norm");
+
+  if (!group_norm_is_valid (norm) || x == NULL || weight == NULL || bias == NULL || y == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.group_norm (context, norm, x, weight, bias, scratch, y), 0.0,
+              (size (norm->x_dtype) + size (norm->y_dtype)) * (double) (norm->batch * norm->positions * norm->channels));
+}
+
+static SwittiKernelStatus
+dispatch_nearest_code (SwittiKernelContext *context, int64_t rows, int64_t v, int64_t z, bool cosine, const float *f,
+                       const float *codebook, int32_t *codes)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_QUANTIZE, "nearest_code");
+
+  if (rows < 1 || v < 1 || z < 1 || f == NULL || codebook == NULL || codes == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.nearest_code (context, rows, v, z, cosine, f, codebook, codes),
+              2.0 * (double) rows * (double) (v * z), 4.0 * (double) (rows * (z + 1) + v * z));
+}
+
+/* -- sampling -------------------------------------------------------------------------------------------------- */
+
+static bool
+sample_is_valid (const SwittiSample *s, const void *prompt, const void *codes)
+{
+  return s != NULL && s->batch >= 1 && s->n >= 1 && s->v >= 1 && s->top_k >= 0 && prompt != NULL && codes != NULL;
+}
+
+/* The logits of the prompt, and of the null prompt where there is one. */
+static double
+sample_bytes (const SwittiSample *s, const float *null_logits)
+{
+  return (null_logits != NULL ? 8.0 : 4.0) * (double) (s->batch * s->n * s->v);
+}
+
+static SwittiKernelStatus
+dispatch_sample_filtered (SwittiKernelContext *context, const SwittiSample *sample, const uint64_t *seeds,
+                          const float *prompt, const float *null_logits, float *guided, float *filtered,
+                          int32_t *codes)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_SAMPLE, "sample_filtered");
+
+  if (!sample_is_valid (sample, prompt, codes) || seeds == NULL)
+    return invalid (&call);
+  return end (&call,
+              context->ops.sample_filtered (context, sample, seeds, prompt, null_logits, guided, filtered, codes), 0.0,
+              sample_bytes (sample, null_logits));
+}
+
+static SwittiKernelStatus
+dispatch_sample_smooth (SwittiKernelContext *context, const SwittiSample *sample, const uint64_t *seeds,
+                        const float *prompt, const float *null_logits, const float *codebook, const float *gumbel,
+                        float *guided, float *h, int32_t *codes)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_SAMPLE, "sample_smooth");
+
+  if (!sample_is_valid (sample, prompt, codes) || sample->z < 1 || (seeds == NULL && gumbel == NULL)
+      || codebook == NULL || h == NULL)
+    return invalid (&call);
+  return end (&call,
+              context->ops.sample_smooth (context, sample, seeds, prompt, null_logits, codebook, gumbel, guided, h,
+                                          codes),
+              2.0 * (double) (sample->batch * sample->n) * (double) (sample->v * sample->z),
+              sample_bytes (sample, null_logits));
+}
+
+static const SwittiKernels cpu_kernels = {
+  .version = SWITTI_KERNELS_VERSION,
+  .name = "cpu",
+  .context_new = switti_cpu_context_new,
+  .context_free = switti_cpu_context_free,
+  .properties = switti_cpu_properties,
+  .error_message = switti_cpu_error_message,
+  .alloc = switti_cpu_alloc,
+  .free = switti_cpu_free,
+  .upload = switti_cpu_copy,
+  .download = switti_cpu_copy,
+  .copy = switti_cpu_copy,
+  .clear = switti_cpu_clear,
+  .synchronize = switti_cpu_synchronize,
+  .profile_reset = switti_cpu_profile_reset,
+  .profile_read = switti_cpu_profile_read,
+  .gemm_packed_bytes = switti_cpu_gemm_packed_bytes,
+  .gemm_pack = switti_cpu_gemm_pack,
+  .gemm_plan = switti_cpu_gemm_plan,
+  .gemm_plan_free = switti_cpu_gemm_plan_free,
+  .gemm = dispatch_gemm,
+  .conv_packed_bytes = switti_cpu_conv_packed_bytes,
+  .conv_pack = switti_cpu_conv_pack,
+  .conv_plan = switti_cpu_conv_plan,
+  .conv_plan_free = switti_cpu_conv_plan_free,
+  .conv = dispatch_conv,
+  .residual_norm = dispatch_residual_norm,
+  .layer_norm = dispatch_layer_norm,
+  .qk_norm_rope = dispatch_qk_norm_rope,
+  .attention = dispatch_attention,
+  .swiglu = dispatch_swiglu,
+  .silu_condition = dispatch_silu_condition,
+  .add_rows = dispatch_add_rows,
+  .embed = dispatch_embed,
+  .resample = dispatch_resample,
+  .accumulate = dispatch_accumulate,
+  .group_norm_scratch_bytes = dispatch_group_norm_scratch_bytes,
+  .group_norm = dispatch_group_norm,
+  .convert = dispatch_convert,
+  .image_to_rgb8 = dispatch_image_to_rgb8,
+  .rgb8_to_image = dispatch_rgb8_to_image,
+  .nearest_code = dispatch_nearest_code,
+  .sample_filtered = dispatch_sample_filtered,
+  .sample_smooth = dispatch_sample_smooth,
+};
+
+const SwittiKernels *
+switti_kernels_cpu (void)
+{
+  return &cpu_kernels;
+}
