@@ -1,8 +1,34 @@
 /* attention.c - softmax (q . k^T * scale) . v
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * A tile of queries of one head meets its keys block by block. The block's scores never leave the first-level cache;
+ * running maxima and sums (the "online" softmax of FlashAttention) make one pass over the keys enough. A query's sums
+ * are made in an order that depends on the keys alone, so its bits depend neither on the tile it is in nor on threads.
+ *
+ * In the tile everything is transposed, queries across the lanes: queries (depth, lanes), scores (keys, lanes),
+ * sums (width, lanes).
  */
-#include "math-private.h"
+#include "attention-tile-private.h"
+
+#define MAX_LANES 64
+#define MAX_KEYS 64
+/* Words of q and k that are multiplied at a time: what they and the scores take stays in the first-level cache. */
+#define DEPTH_STEP 64
+/* Past this width of a head, tiles and blocks are made a quarter as large to fit the scratch. */
+#define WIDE_HEAD 1024
+#define NARROW_LANES 16
+#define NARROW_KEYS 16
+/* Lanes whose softmax is worked out at a time. */
+#define SOFTMAX_LANES 16
+
+/* How words hold what the operands hold. */
+typedef enum
+{
+  WORDS_F32,   /* float32 operands */
+  WORDS_BF16,  /* bf16 operands widened to float32 */
+  WORDS_PAIRS, /* two bf16 in a word: neighbours in depth for q and k, neighbouring keys for v */
+} WordFormat;
 
 typedef struct
 {
@@ -15,57 +41,288 @@ typedef struct
   void *out;
 } Operands;
 
-/* Keys that query i of the image sees. */
-static int64_t
-visible_keys (const Operands *op, int64_t group, int64_t i)
+/* Queries [first, first + count) of one head of one image, and the scratch of the thread that has them. */
+typedef struct
 {
-  const SwittiAttention *attention = op->attention;
-  int64_t keys = attention->m;
-  if (op->key_length != NULL && op->key_length[group] < keys)
-    keys = op->key_length[group];
-  if (attention->causal && i + attention->m - attention->n + 1 < keys)
-    keys = i + attention->m - attention->n + 1;
-  return keys > 0 ? keys : 0;
+  int64_t image, group, head;
+  int64_t first, count, lanes;
+  int64_t keys;        /* that any of the queries sees */
+  int64_t depth, width; /* words of a row of q and k; d rounded up to TILE_ROWS */
+  uint32_t *queries;   /* (depth, lanes) */
+  uint32_t *block;     /* (MAX_KEYS, depth) keys, then (MAX_KEYS, width) values */
+  float *scores;       /* (MAX_KEYS, lanes) */
+  float *sums;         /* (width, lanes) */
+  float *greatest;     /* (lanes) running maximum of the scores */
+  float *total;        /* (lanes) running sum of the weights */
+  float *factor;       /* (lanes) what a new maximum makes of the sums so far */
+  int32_t *limit;      /* (lanes) keys that the query sees, where causal */
+} Tile;
+
+/* e^x for x <= 0, 0 below -87.7. */
+SWITTI_INLINE float
+exp_nonpositive (float x)
+{
+  const float shifter = 0x1.8p23f;
+  const float clamped = x < -88.0f ? -88.0f : x;
+  const float shifted = clamped * 0x1.715476p+0f + shifter;
+  const float n = shifted - shifter;
+  const float r = (clamped - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f;
+  float p = 1.3814594e-3f;
+  p = p * r + 8.368717e-3f;
+  p = p * r + 4.16683881e-2f;
+  p = p * r + 1.66665206e-1f;
+  p = p * r + 4.99999934e-1f;
+  p = (p * r) * r + r;
+  p = p + 1.0f;
+  /* n = -127 makes the factor 0. */
+  return p * switti_float_from_bits ((switti_bits_from_float (shifted) - switti_bits_from_float (shifter) + 127u) << 23);
+}
+
+static int64_t
+round_up (int64_t value, int64_t multiple)
+{
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+SWITTI_INLINE SwittiDtype
+operand_dtype (WordFormat format)
+{
+  return format == WORDS_F32 ? SWITTI_DTYPE_F32 : SWITTI_DTYPE_BF16;
+}
+
+/* Word x of a row of q or k. */
+SWITTI_INLINE uint32_t
+row_word (WordFormat format, const void *row, int64_t d, int64_t x)
+{
+  if (format != WORDS_PAIRS)
+    return switti_bits_from_float (switti_load (operand_dtype (format), row, x));
+  const uint16_t *values = row;
+  return values[2 * x] | (2 * x + 1 < d ? (uint32_t) values[2 * x + 1] << 16 : 0u);
 }
 
 SWITTI_INLINE void
-attend (const Operands *op, SwittiDtype dtype, int64_t image, int64_t head, int64_t i, float *scores)
+pack_queries (const Operands *op, WordFormat format, Tile *tile)
 {
-  const SwittiAttention *attention = op->attention;
-  const int64_t d = attention->d;
-  const int64_t group = op->group_index != NULL ? op->group_index[image] : image;
-  const int64_t keys = visible_keys (op, group, i);
-  const void *q = switti_at (dtype, op->q,
-                             image * attention->q.image_stride + i * attention->q.row_stride + head * d);
-  void *out = switti_at_mutable (dtype, op->out,
-                                 image * attention->out.image_stride + i * attention->out.row_stride + head * d);
-  float *sums = scores + keys, greatest = -INFINITY, total = 0.0f;
+  const SwittiRows *rows = &op->attention->q;
+  const SwittiDtype dtype = operand_dtype (format);
+  const int64_t d = op->attention->d;
 
-  for (int64_t j = 0; j < keys; j++)
+  for (int64_t i = 0; i < tile->lanes; i++)
     {
-      const void *k = switti_at (dtype, op->k,
-                                 group * attention->k.image_stride + j * attention->k.row_stride + head * d);
-      float score = 0.0f;
-#pragma omp simd reduction(+ : score)
-      for (int64_t x = 0; x < d; x++)
-        score += switti_load (dtype, q, x) * switti_load (dtype, k, x);
-      scores[j] = score * attention->scale;
-      greatest = scores[j] > greatest ? scores[j] : greatest;
+      const void *row = switti_at (dtype, op->q, tile->image * rows->image_stride
+                                                     + (tile->first + i) * rows->row_stride + tile->head * d);
+      for (int64_t x = 0; x < tile->depth; x++)
+        tile->queries[x * tile->lanes + i] = i < tile->count ? row_word (format, row, d, x) : 0u;
     }
-  memset (sums, 0, (size_t) d * sizeof *sums);
-  for (int64_t j = 0; j < keys; j++)
+}
+
+SWITTI_INLINE void
+pack_keys (const Operands *op, WordFormat format, Tile *tile, int64_t first, int64_t count)
+{
+  const SwittiRows *rows = &op->attention->k;
+  const SwittiDtype dtype = operand_dtype (format);
+  const int64_t d = op->attention->d;
+
+  for (int64_t i = 0; i < count; i++)
     {
-      const void *v = switti_at (dtype, op->v,
-                                 group * attention->v.image_stride + j * attention->v.row_stride + head * d);
-      const float weight = switti_exp (scores[j] - greatest);
-      total += weight;
+      const void *row = switti_at (dtype, op->k, tile->group * rows->image_stride + (first + i) * rows->row_stride
+                                                     + tile->head * d);
+      uint32_t *words = tile->block + i * tile->depth;
+      if (format == WORDS_PAIRS && d % 2 == 0)
+        memcpy (words, row, (size_t) d * sizeof (uint16_t));
+      else
+        for (int64_t x = 0; x < tile->depth; x++)
+          words[x] = row_word (format, row, d, x);
+    }
+  memset (tile->block + count * tile->depth, 0,
+          (size_t) ((round_up (count, TILE_ROWS) - count) * tile->depth) * sizeof (uint32_t));
+}
+
+SWITTI_INLINE void
+pack_values (const Operands *op, WordFormat format, Tile *tile, int64_t first, int64_t count)
+{
+  const SwittiRows *rows = &op->attention->v;
+  const SwittiDtype dtype = operand_dtype (format);
+  const int64_t d = op->attention->d;
+  const int64_t keys_per_word = format == WORDS_PAIRS ? 2 : 1;
+
+  for (int64_t i = 0; i < count; i += keys_per_word)
+    {
+      const void *row = switti_at (dtype, op->v, tile->group * rows->image_stride + (first + i) * rows->row_stride
+                                                     + tile->head * d);
+      uint32_t *words = tile->block + i / keys_per_word * tile->width;
+      const uint16_t *low = row, *high = low + (i + 1 < count ? rows->row_stride : 0);
+      const uint32_t mask = i + 1 < count ? 0xffff0000u : 0u;
 #pragma omp simd
       for (int64_t x = 0; x < d; x++)
-        sums[x] += weight * switti_load (dtype, v, x);
+        {
+          if (format == WORDS_PAIRS)
+            words[x] = low[x] | (((uint32_t) high[x] << 16) & mask);
+          else
+            words[x] = switti_bits_from_float (switti_load (dtype, row, x));
+        }
+      for (int64_t x = d; x < tile->width; x++)
+        words[x] = 0u;
     }
-  const float inverse = keys > 0 ? 1.0f / total : 0.0f;
-  for (int64_t x = 0; x < d; x++)
-    switti_store (dtype, out, x, sums[x] * inverse);
+}
+
+/* Scores [lane, lane + SOFTMAX_LANES) of a block to weights, in place; pairs of weights move to the block's first half. */
+SWITTI_INLINE void
+softmax_lanes (const Operands *op, WordFormat format, Tile *tile, int64_t lane, int64_t first, int64_t count)
+{
+  const int64_t lanes = tile->lanes;
+  const float scale = op->attention->scale;
+  const bool causal = op->attention->causal;
+  float greatest[SOFTMAX_LANES], total[SOFTMAX_LANES];
+  float *scores = tile->scores + lane;
+
+  memcpy (greatest, tile->greatest + lane, sizeof greatest);
+  for (int64_t j = 0; j < count; j++)
+    {
+#pragma omp simd
+      for (int i = 0; i < SOFTMAX_LANES; i++)
+        {
+          float score = scores[j * lanes + i] * scale;
+          if (causal)
+            score = first + j < tile->limit[lane + i] ? score : -INFINITY;
+          scores[j * lanes + i] = score;
+          greatest[i] = score > greatest[i] ? score : greatest[i];
+        }
+    }
+#pragma omp simd
+  for (int i = 0; i < SOFTMAX_LANES; i++)
+    {
+      const float before = tile->greatest[lane + i];
+      tile->greatest[lane + i] = greatest[i];
+      /* A query that has seen no key yet: any finite number does. */
+      greatest[i] = greatest[i] == -INFINITY ? 0.0f : greatest[i];
+      tile->factor[lane + i] = exp_nonpositive (before - greatest[i]);
+      total[i] = tile->total[lane + i] * tile->factor[lane + i];
+    }
+  if (format != WORDS_PAIRS)
+    for (int64_t j = 0; j < count; j++)
+      {
+#pragma omp simd
+        for (int i = 0; i < SOFTMAX_LANES; i++)
+          {
+            const float weight = exp_nonpositive (scores[j * lanes + i] - greatest[i]);
+            scores[j * lanes + i] = weight;
+            total[i] += weight;
+          }
+      }
+  else
+    for (int64_t j = 0; j < count; j += 2)
+      {
+        const float *low = scores + j * lanes, *high = j + 1 < count ? low + lanes : low;
+        const float present = j + 1 < count ? 1.0f : 0.0f;
+#pragma omp simd
+        for (int i = 0; i < SOFTMAX_LANES; i++)
+          {
+            const float a = exp_nonpositive (low[i] - greatest[i]);
+            const float b = exp_nonpositive (high[i] - greatest[i]) * present;
+            const uint32_t word = switti_f32_to_bf16 (a) | (uint32_t) switti_f32_to_bf16 (b) << 16;
+            total[i] = (total[i] + a) + b;
+            scores[j / 2 * lanes + i] = switti_float_from_bits (word);
+          }
+      }
+  memcpy (tile->total + lane, total, sizeof total);
+}
+
+/* Adds keys [first, first + count) to the tile's sums. */
+SWITTI_INLINE void
+attend_block (const Operands *op, WordFormat format, Tile *tile, int64_t first, int64_t count)
+{
+  const bool pairs = format == WORDS_PAIRS;
+  TileProduct product = { .rows = round_up (count, TILE_ROWS), .lanes = tile->lanes, .a_row = tile->depth,
+                          .a_step = 1, .c = tile->scores };
+
+  pack_keys (op, format, tile, first, count);
+  for (int64_t x = 0; x < tile->depth; x += DEPTH_STEP)
+    {
+      product.depth = tile->depth - x < DEPTH_STEP ? tile->depth - x : DEPTH_STEP;
+      product.a = tile->block + x;
+      product.b = tile->queries + x * tile->lanes;
+      product.accumulate = x > 0;
+      tile_product (pairs, &product);
+    }
+  for (int64_t lane = 0; lane < tile->lanes; lane += SOFTMAX_LANES)
+    softmax_lanes (op, format, tile, lane, first, count);
+  pack_values (op, format, tile, first, count);
+  product = (TileProduct){ .rows = tile->width, .depth = pairs ? (count + 1) / 2 : count, .lanes = tile->lanes,
+                           .a_row = 1, .a_step = tile->width, .a = tile->block, .b = (const uint32_t *) tile->scores,
+                           .factor = tile->factor, .accumulate = first > 0, .c = tile->sums };
+  tile_product (pairs, &product);
+}
+
+/* sums / total, back to rows; zeros where a query has seen no key. */
+SWITTI_INLINE void
+store_tile (const Operands *op, SwittiDtype dtype, const Tile *tile)
+{
+  const SwittiRows *rows = &op->attention->out;
+  const int64_t d = op->attention->d;
+
+  for (int64_t i = 0; i < tile->count; i++)
+    {
+      void *row = switti_at_mutable (dtype, op->out, tile->image * rows->image_stride
+                                                         + (tile->first + i) * rows->row_stride + tile->head * d);
+      const float inverse = tile->total[i] == 0.0f ? 0.0f : 1.0f / tile->total[i];
+      for (int64_t x = 0; x < d; x++)
+        switti_store (dtype, row, x, tile->keys > 0 ? tile->sums[x * tile->lanes + i] * inverse : 0.0f);
+    }
+}
+
+SWITTI_INLINE void
+attend_tile (const Operands *op, WordFormat format, Tile *tile, int64_t key_block)
+{
+  const SwittiAttention *attention = op->attention;
+
+  for (int64_t i = 0; i < tile->lanes; i++)
+    {
+      const int64_t sees = tile->first + i + attention->m - attention->n + 1;
+      tile->limit[i] = (int32_t) (sees < tile->keys ? sees : tile->keys);
+      tile->greatest[i] = -INFINITY;
+      tile->total[i] = 0.0f;
+    }
+  pack_queries (op, format, tile);
+  for (int64_t first = 0; first < tile->keys; first += key_block)
+    attend_block (op, format, tile, first, tile->keys - first < key_block ? tile->keys - first : key_block);
+  store_tile (op, operand_dtype (format), tile);
+}
+
+/* Tile number `index` of the call, in the scratch of the calling thread. */
+static Tile
+open_tile (SwittiKernelContext *context, const Operands *op, WordFormat format, int64_t index, int64_t max_lanes,
+           int64_t key_block)
+{
+  const SwittiAttention *attention = op->attention;
+  const int64_t tiles = (attention->n + max_lanes - 1) / max_lanes;
+  const int64_t left = attention->n - index % tiles * max_lanes;
+  float *scratch = switti_cpu_thread_scratch (context, omp_get_thread_num ());
+  Tile tile = {
+    .image = index / tiles / attention->heads,
+    .head = index / tiles % attention->heads,
+    .first = index % tiles * max_lanes,
+    .count = left < max_lanes ? left : max_lanes,
+    .depth = format == WORDS_PAIRS ? (attention->d + 1) / 2 : attention->d,
+    .width = round_up (attention->d, TILE_ROWS),
+  };
+
+  tile.lanes = round_up (tile.count, SOFTMAX_LANES);
+  tile.group = op->group_index != NULL ? op->group_index[tile.image] : tile.image;
+  tile.keys = attention->m;
+  if (op->key_length != NULL && op->key_length[tile.group] < tile.keys)
+    tile.keys = op->key_length[tile.group];
+  if (attention->causal && tile.first + tile.count + attention->m - attention->n < tile.keys)
+    tile.keys = tile.first + tile.count + attention->m - attention->n;
+  tile.scores = scratch;
+  tile.greatest = tile.scores + key_block * tile.lanes;
+  tile.total = tile.greatest + tile.lanes;
+  tile.factor = tile.total + tile.lanes;
+  tile.limit = (int32_t *) (tile.factor + tile.lanes);
+  tile.sums = (float *) tile.limit + tile.lanes;
+  tile.queries = (uint32_t *) (tile.sums + tile.width * tile.lanes);
+  tile.block = tile.queries + tile.depth * tile.lanes;
+  return tile;
 }
 
 static SwittiKernelStatus
@@ -73,21 +330,32 @@ attention_op (SwittiKernelContext *context, const SwittiAttention *attention, co
               const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
 {
   const Operands op = { attention, group_index, key_length, q, k, v, out };
-  const int64_t rows = attention->batch * attention->heads * attention->n;
+  const bool wide = attention->d > WIDE_HEAD;
+  const int64_t max_lanes = wide ? NARROW_LANES : MAX_LANES;
+  const int64_t key_block = wide ? NARROW_KEYS : MAX_KEYS;
+  const int64_t tiles = attention->batch * attention->heads * ((attention->n + max_lanes - 1) / max_lanes);
+  const size_t scratch = (size_t) (round_up (attention->d, TILE_ROWS) * (2 * max_lanes + key_block)
+                                   + (key_block + 4) * max_lanes);
+  WordFormat format = attention->dtype == SWITTI_DTYPE_F32 ? WORDS_F32 : WORDS_BF16;
 
-  if (!switti_is_activation_dtype (attention->dtype)
-      || (size_t) (attention->m + attention->d) > SWITTI_CPU_THREAD_SCRATCH)
+  if (!switti_is_activation_dtype (attention->dtype) || scratch > SWITTI_CPU_THREAD_SCRATCH
+      || attention->m > INT32_MAX || attention->n > INT32_MAX)
     return SWITTI_KERNEL_INVALID;
-#pragma omp parallel for num_threads(context->n_threads) schedule(static)
-  for (int64_t r = 0; r < rows; r++)
+#if defined(__AVX512F__)
+  if (format == WORDS_BF16 && context->has_avx512_bf16)
+    format = WORDS_PAIRS;
+#endif
+
+#pragma omp parallel for num_threads(context->n_threads) schedule(dynamic)
+  for (int64_t i = 0; i < tiles; i++)
     {
-      const int64_t image = r / (attention->heads * attention->n);
-      const int64_t head = r / attention->n % attention->heads;
-      float *scores = switti_cpu_thread_scratch (context, omp_get_thread_num ());
-      if (attention->dtype == SWITTI_DTYPE_F32)
-        attend (&op, SWITTI_DTYPE_F32, image, head, r % attention->n, scores);
+      Tile tile = open_tile (context, &op, format, i, max_lanes, key_block);
+      if (format == WORDS_F32)
+        attend_tile (&op, WORDS_F32, &tile, key_block);
+      else if (format == WORDS_BF16)
+        attend_tile (&op, WORDS_BF16, &tile, key_block);
       else
-        attend (&op, SWITTI_DTYPE_BF16, image, head, r % attention->n, scores);
+        attend_tile (&op, WORDS_PAIRS, &tile, key_block);
     }
   return SWITTI_KERNEL_OK;
 }
