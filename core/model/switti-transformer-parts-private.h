@@ -1,0 +1,144 @@
+/* switti-transformer-parts-private.h - the inside of SwittiTransformer and SwittiTransformerRun
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * For the switti-transformer*.c files alone: weights (switti-transformer-weights.c), what follows from the prompts
+ * (-conditions.c), the scales (-run.c).
+ */
+#pragma once
+
+#include "switti-linear-private.h"
+#include "switti-transformer-private.h"
+#include "switti-workspace-private.h"
+
+G_BEGIN_DECLS
+
+#define SWITTI_RMS_EPS 1e-6f
+#define SWITTI_LAYER_NORM_EPS 1e-6f
+
+/* The order in which ada_lin's 6C values come (spec.md). */
+typedef enum
+{
+  SWITTI_MODULATION_GATE_ATTENTION,
+  SWITTI_MODULATION_GATE_FFN,
+  SWITTI_MODULATION_SCALE_ATTENTION,
+  SWITTI_MODULATION_SCALE_FFN,
+  SWITTI_MODULATION_SHIFT_ATTENTION,
+  SWITTI_MODULATION_SHIFT_FFN,
+  SWITTI_N_MODULATIONS
+} SwittiModulation;
+
+typedef enum
+{
+  SWITTI_NORM_SELF_PRE,   /* self_attention_norm1 */
+  SWITTI_NORM_SELF_POST,  /* self_attention_norm2 */
+  SWITTI_NORM_CROSS_PRE,  /* cross_attention_norm1 */
+  SWITTI_NORM_CROSS_POST, /* cross_attention_norm2 */
+  SWITTI_NORM_FFN_PRE,    /* ffn_norm1 */
+  SWITTI_NORM_FFN_POST,   /* ffn_norm2 */
+  SWITTI_NORM_CONTEXT,    /* attention_y_norm, context_dim wide; the others C */
+  SWITTI_N_NORMS
+} SwittiBlockNorm;
+
+typedef struct
+{
+  SwittiLinear ada_lin;        /* C -> 6C */
+  SwittiLinear qkv, proj;      /* self-attention: C -> 3C, C -> C */
+  SwittiLinear to_q, to_kv;    /* cross-attention: C -> C, context_dim -> 2C */
+  SwittiLinear cross_proj;     /* C -> C */
+  SwittiLinear ffn_in;         /* C -> 2F, [gate | up]; or fc1, C -> F */
+  SwittiLinear ffn_out;        /* F -> C */
+  float *norm[SWITTI_N_NORMS]; /* RMS weights */
+  float *crop_scales;          /* (C), or NULL without crop conditioning */
+} SwittiBlock;
+
+struct _SwittiTransformer
+{
+  SwittiDevice *device;
+  SwittiTransformerConfig config;
+  SwittiDtype dtype;
+
+  SwittiLinear text_pooler;     /* pooled_dim -> C, float32 */
+  SwittiLinear crop_proj;       /* C -> C, float32 */
+  SwittiLinear word_embed;      /* Z -> C, float32; its bias is in token_bias */
+  SwittiLinear head_ada_lin;    /* C -> 2C: scale, shift */
+  SwittiLinear head;            /* C -> V */
+  float *token_bias;            /* (S, C): word_embed.bias + lvl_embed */
+  float *first_row;             /* (C): pos_start + lvl_embed[0] (+ pos_1LC[0]) */
+  float *positions;             /* (L, C): pos_1LC, or NULL with RoPE */
+  float *rope;                  /* (L, d/2, 2), or NULL without */
+  float *crop_frequencies;      /* host: crop_embed.weight (C / 8), or NULL */
+  SwittiBlock *blocks;          /* depth */
+};
+
+/* Products of one scale for one number of images. */
+typedef struct
+{
+  SwittiGemmPlan *word_embed;
+  SwittiGemmPlan *qkv;
+  SwittiGemmPlan *square; /* proj, to_q, cross_proj */
+  SwittiGemmPlan *ffn_in;
+  SwittiGemmPlan *ffn_out;
+  SwittiGemmPlan *head;
+} SwittiScalePlans;
+
+/* Products of one number of conditions. */
+typedef struct
+{
+  SwittiGemmPlan *text_pooler;
+  SwittiGemmPlan *crop_proj;
+  SwittiGemmPlan *ada_lin;
+  SwittiGemmPlan *to_kv;
+  SwittiGemmPlan *head_ada_lin;
+} SwittiConditionPlans;
+
+struct _SwittiTransformerRun
+{
+  SwittiTransformer *model;
+  int max_conditions, max_images;
+  int n_conditions;
+
+  SwittiScalePlans **scale_plans;         /* [S * (max_images + 1)], NULL until planned */
+  SwittiConditionPlans **condition_plans; /* [max_conditions + 1] */
+  gint64 begin[SWITTI_MAX_SCALES + 1];    /* begin[s]: positions of the scales before s */
+  int *next_scale;                        /* [max_images]: the scale that an AR slot expects */
+
+  SwittiWorkspace *workspace;
+  /* what the prompts fix */
+  float *context, *pooled;    /* (max_conditions, T, context_dim), (max_conditions, pooled_dim) */
+  float *c, *crop;            /* (max_conditions, C) */
+  float *crop_input;          /* (max_conditions, C): sines and cosines */
+  float *modulation;          /* (depth, max_conditions, 6C) */
+  float *head_modulation;     /* (max_conditions, 2C) */
+  void *text_kv;              /* (depth, max_conditions, T, 2C) */
+  gint32 *key_length;         /* (max_conditions) */
+  void *normed_context;       /* (max_conditions, T, context_dim) */
+  void *silu;                 /* (max_conditions, C) */
+  float *host_crop;           /* host: (max_conditions, C) */
+  /* what a scale needs; R = max_images * the largest pn*pn */
+  gint32 *condition, *slot;   /* (max_images) */
+  float *x;                   /* (R, C), the residual stream */
+  void *h;                    /* (R, C), normed and modulated */
+  void *qkv;                  /* (R, 3C) */
+  void *attended;             /* (R, C) */
+  void *ffn_in, *ffn_hidden;  /* (R, 2F or nothing), (R, F) */
+  void *y;                    /* (R, C), what goes to the residual stream */
+  void *cache_k, *cache_v;    /* AR: (depth, max_images, L, C) */
+};
+
+/* Start of element `index` of an array of the model's dtype. */
+static inline void *
+switti_transformer_at (const SwittiTransformer *model, void *base, gint64 index)
+{
+  return (guint8 *) base + (gsize) index * switti_dtype_size (model->dtype);
+}
+
+/* -- switti-transformer-weights.c -- */
+gboolean switti_transformer_load (SwittiTransformer *self, SwittiWeights *weights, GError **error);
+void switti_transformer_clear (SwittiTransformer *self);
+
+/* -- switti-transformer-conditions.c -- */
+gboolean switti_transformer_run_plan_conditions (SwittiTransformerRun *run, int n_conditions, GError **error);
+void switti_transformer_run_free_condition_plans (SwittiTransformerRun *run);
+
+G_END_DECLS
