@@ -24,6 +24,7 @@ static char *
 layer_name (SwittiImage *picture, const char *prompt, gboolean with_seed)
 {
   g_autofree char *name = NULL;
+  g_autofree char *seed = NULL;
 
   if (g_utf8_strlen (prompt, -1) > MAX_NAME_LENGTH)
     {
@@ -36,8 +37,9 @@ layer_name (SwittiImage *picture, const char *prompt, gboolean with_seed)
   g_strdelimit (name, "\n\r\t", ' ');
   if (!with_seed)
     return g_steal_pointer (&name);
+  seed = g_strdup_printf ("%" G_GUINT64_FORMAT, switti_image_get_seed (picture));
   /* Translators: the name of a layer: the prompt, and the seed of this picture of several. */
-  return g_strdup_printf (_("%s (seed %" G_GUINT64_FORMAT ")"), name, switti_image_get_seed (picture));
+  return g_strdup_printf (_("%s (seed %s)"), name, seed);
 }
 
 static GimpImageType
