@@ -76,9 +76,20 @@ run_procedure (GimpProcedure *procedure, GimpRunMode run_mode, GimpImage *image,
   return new_success (procedure, image, layers);
 }
 
+/* The help pages where they are installed, or in the source tree of a plug-in that is not. */
+static void
+set_help_domain (GimpPlugIn *plug_in)
+{
+  const char *folder = g_file_test (SWITTI_HELPDIR, G_FILE_TEST_IS_DIR) ? SWITTI_HELPDIR : SWITTI_BUILD_HELPDIR;
+  g_autoptr (GFile) uri = g_file_new_for_path (folder);
+
+  gimp_plug_in_set_help_domain (plug_in, PROCEDURE, uri);
+}
+
 static GList *
 query_procedures (GimpPlugIn *plug_in)
 {
+  set_help_domain (plug_in);
   return g_list_append (NULL, g_strdup (PROCEDURE));
 }
 
