@@ -1,0 +1,110 @@
+/* product-test.h - numbers, operands and comparison for the tests of products and convolutions
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#pragma once
+
+#include "switti-kernels.h"
+
+#include <glib.h>
+#include <math.h>
+#include <string.h>
+
+/* The instruction sets to test, as SwittiKernelOptions has them. */
+static const char *const test_isas[] = { "generic", "avx2", "avx512" };
+
+/* An operand: its elements as they are stored, and what they are worth. */
+typedef struct
+{
+  SwittiDtype dtype;
+  gsize count;
+  void *data;
+  double *value;
+} Operand;
+
+static inline SwittiKernelContext *
+test_context (const char *isa, int n_threads)
+{
+  SwittiKernelOptions options = { .n_threads = n_threads, .isa = isa };
+  SwittiKernelContext *context = NULL;
+
+  if (switti_kernels_cpu ()->context_new (&options, &context) != SWITTI_KERNEL_OK)
+    return NULL;
+  return context;
+}
+
+static inline double
+test_number (GRand *rand)
+{
+  return g_rand_double_range (rand, -1.0, 1.0);
+}
+
+/* Rounds to bf16 by the definition: the nearer of the two neighbours, the even one on a tie. */
+static inline guint16
+test_bf16_of (float value)
+{
+  guint32 bits, below;
+
+  memcpy (&bits, &value, 4);
+  below = bits >> 16;
+  if ((bits & 0xffff) > 0x8000 || ((bits & 0xffff) == 0x8000 && (below & 1) == 1))
+    below++;
+  return (guint16) below;
+}
+
+static inline float
+test_bf16_value (guint16 half)
+{
+  guint32 bits = (guint32) half << 16;
+  float value;
+
+  memcpy (&value, &bits, 4);
+  return value;
+}
+
+static inline double
+test_load (SwittiDtype dtype, const void *data, gsize i)
+{
+  return dtype == SWITTI_DTYPE_F32 ? ((const float *) data)[i] : test_bf16_value (((const guint16 *) data)[i]);
+}
+
+/* `count` random elements. The memory is no larger than that, so that a sanitizer sees reads past the end. */
+static inline Operand
+operand_new (SwittiDtype dtype, gsize count, GRand *rand)
+{
+  Operand operand = { .dtype = dtype, .count = count };
+
+  operand.data = g_aligned_alloc (count, switti_dtype_size (dtype), 64);
+  operand.value = g_new (double, count);
+  for (gsize i = 0; i < count; i++)
+    {
+      float number = (float) test_number (rand);
+
+      if (dtype == SWITTI_DTYPE_F32)
+        ((float *) operand.data)[i] = number;
+      else
+        ((guint16 *) operand.data)[i] = test_bf16_of (number);
+      operand.value[i] = test_load (dtype, operand.data, i);
+    }
+  return operand;
+}
+
+static inline void
+operand_clear (Operand *operand)
+{
+  g_aligned_free (operand->data);
+  g_free (operand->value);
+}
+
+/* The most that a float32 sum of `terms` products, whose absolute values add up to `magnitude`, may be off: half a
+ * unit in the last place of the running sum at each step (a whole one where bf16 pairs are summed, which rounds
+ * twice); then the rounding of the stored result: bf16 keeps 8 bits, half a unit is 2^-8 of it at most. */
+static inline double
+test_bound (gsize terms, double magnitude, double result, SwittiDtype dtype)
+{
+  double bound = (double) (terms + 4) * 0x1p-23 * magnitude;
+
+  if (dtype == SWITTI_DTYPE_BF16)
+    bound += 0x1p-8 * (fabs (result) + bound);
+  return bound;
+}
