@@ -58,26 +58,6 @@ typedef struct
   int32_t *limit;      /* (lanes) keys that the query sees, where causal */
 } Tile;
 
-/* e^x for x <= 0, 0 below -87.7. */
-SWITTI_INLINE float
-exp_nonpositive (float x)
-{
-  const float shifter = 0x1.8p23f;
-  const float clamped = x < -88.0f ? -88.0f : x;
-  const float shifted = clamped * 0x1.715476p+0f + shifter;
-  const float n = shifted - shifter;
-  const float r = (clamped - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f;
-  float p = 1.3814594e-3f;
-  p = p * r + 8.368717e-3f;
-  p = p * r + 4.16683881e-2f;
-  p = p * r + 1.66665206e-1f;
-  p = p * r + 4.99999934e-1f;
-  p = (p * r) * r + r;
-  p = p + 1.0f;
-  /* n = -127 makes the factor 0. */
-  return p * switti_float_from_bits ((switti_bits_from_float (shifted) - switti_bits_from_float (shifter) + 127u) << 23);
-}
-
 static int64_t
 round_up (int64_t value, int64_t multiple)
 {
@@ -196,7 +176,7 @@ softmax_lanes (const Operands *op, WordFormat format, Tile *tile, int64_t lane, 
       tile->greatest[lane + i] = greatest[i];
       /* A query that has seen no key yet: any finite number does. */
       greatest[i] = greatest[i] == -INFINITY ? 0.0f : greatest[i];
-      tile->factor[lane + i] = exp_nonpositive (before - greatest[i]);
+      tile->factor[lane + i] = switti_exp (before - greatest[i]);
       total[i] = tile->total[lane + i] * tile->factor[lane + i];
     }
   if (format != WORDS_PAIRS)
@@ -205,7 +185,7 @@ softmax_lanes (const Operands *op, WordFormat format, Tile *tile, int64_t lane, 
 #pragma omp simd
         for (int i = 0; i < SOFTMAX_LANES; i++)
           {
-            const float weight = exp_nonpositive (scores[j * lanes + i] - greatest[i]);
+            const float weight = switti_exp (scores[j * lanes + i] - greatest[i]);
             scores[j * lanes + i] = weight;
             total[i] += weight;
           }
@@ -218,8 +198,8 @@ softmax_lanes (const Operands *op, WordFormat format, Tile *tile, int64_t lane, 
 #pragma omp simd
         for (int i = 0; i < SOFTMAX_LANES; i++)
           {
-            const float a = exp_nonpositive (low[i] - greatest[i]);
-            const float b = exp_nonpositive (high[i] - greatest[i]) * present;
+            const float a = switti_exp (low[i] - greatest[i]);
+            const float b = switti_exp (high[i] - greatest[i]) * present;
             const uint32_t word = switti_f32_to_bf16 (a) | (uint32_t) switti_f32_to_bf16 (b) << 16;
             total[i] = (total[i] + a) + b;
             scores[j / 2 * lanes + i] = switti_float_from_bits (word);

@@ -31,13 +31,22 @@ switti_bits_from_float (float value)
   return bits;
 }
 
-/* e^x to 1.2e-7 relative, over the whole range: 0 below -104, inf above 88.73, NaN for NaN. */
+/* condition ? a : b, by a mask: what follows a branch to a constant would be compiled twice, once for the constant. */
+SWITTI_INLINE float
+switti_select (bool condition, float a, float b)
+{
+  const uint32_t mask = -(uint32_t) condition;
+  return switti_float_from_bits ((switti_bits_from_float (a) & mask) | (switti_bits_from_float (b) & ~mask));
+}
+
+/* e^x to 1.2e-7 relative where it is a normal number; 0 below -87.7, e^88 above 88, NaN for NaN. */
 SWITTI_INLINE float
 switti_exp (float x)
 {
   /* Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum. */
   const float shifter = 0x1.8p23f;
-  const float clamped = x < -110.0f ? -110.0f : (x > 90.0f ? 90.0f : x);
+  const float floored = switti_select (x < -88.0f, -88.0f, x);
+  const float clamped = switti_select (x > 88.0f, 88.0f, floored);
   const float shifted = clamped * 0x1.715476p+0f + shifter;
   const float n = shifted - shifter;
   /* ln 2 in two parts, so that n * ln 2 loses nothing with or without fused operations. */
@@ -49,12 +58,9 @@ switti_exp (float x)
   p = p * r + 4.99999934e-1f;
   p = (p * r) * r + r;
   p = p + 1.0f;
-  /* 2^n as two factors: one would overflow at n = 128 and could not reach the denormals. */
-  const int32_t exponent = (int32_t) (switti_bits_from_float (shifted) - switti_bits_from_float (shifter));
-  const int32_t half = exponent >> 1;
-  const float scale_a = switti_float_from_bits ((uint32_t) (half + 127) << 23);
-  const float scale_b = switti_float_from_bits ((uint32_t) (exponent - half + 127) << 23);
-  return (p * scale_a) * scale_b;
+  /* n = -127 makes the factor 2^n a 0. */
+  const uint32_t exponent = switti_bits_from_float (shifted) - switti_bits_from_float (shifter) + 127u;
+  return p * switti_float_from_bits (exponent << 23);
 }
 
 /* log (1 + f) + e * ln 2 for f in [sqrt 1/2 - 1, sqrt 2 - 1]; exact in its leading term, so small f keep their relative

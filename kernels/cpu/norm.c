@@ -6,11 +6,11 @@
  */
 #include "math-private.h"
 
-/* What one row needs; any of the vectors over C may be NULL, for 1 or 0. */
+/* The operands of a call; any but x may be NULL. */
 typedef struct
 {
-  int64_t c;
-  float eps;
+  const SwittiResidualNorm *norm;
+  const int32_t *group_index;
   float *x;
   const void *y;
   const float *post_weight;
@@ -20,6 +20,20 @@ typedef struct
   const float *scale;
   const float *shift;
   void *h;
+} Operands;
+
+/* One row. The vectors over C are put together once for each image and thread:
+ * gate = gate * post_weight, factor = weight * (1 + scale), offset = bias * (1 + scale) + shift. */
+typedef struct
+{
+  int64_t c;
+  float eps;
+  float *x;
+  const void *y;
+  void *h;
+  const float *gate;
+  const float *factor;
+  const float *offset;
 } NormRow;
 
 SWITTI_INLINE float
@@ -46,23 +60,14 @@ residual_norm_row (const NormRow *row, SwittiDtype y_dtype, SwittiDtype h_dtype)
       const float rms = 1.0f / sqrtf (mean_of_squares (y_dtype, row->y, c) + row->eps);
 #pragma omp simd
       for (int64_t j = 0; j < c; j++)
-        {
-          const float gate = row->gate != NULL ? row->gate[j] : 1.0f;
-          const float weight = row->post_weight != NULL ? row->post_weight[j] : 1.0f;
-          x[j] += gate * (switti_load (y_dtype, row->y, j) * rms * weight);
-        }
+        x[j] += switti_load (y_dtype, row->y, j) * rms * row->gate[j];
     }
   if (row->h != NULL)
     {
       const float rms = 1.0f / sqrtf (mean_of_squares (SWITTI_DTYPE_F32, x, c) + row->eps);
 #pragma omp simd
       for (int64_t j = 0; j < c; j++)
-        {
-          const float weight = row->weight != NULL ? row->weight[j] : 1.0f;
-          const float scale = row->scale != NULL ? 1.0f + row->scale[j] : 1.0f;
-          const float shift = row->shift != NULL ? row->shift[j] : 0.0f;
-          switti_store (h_dtype, row->h, j, x[j] * rms * weight * scale + shift);
-        }
+        switti_store (h_dtype, row->h, j, x[j] * rms * row->factor[j] + row->offset[j]);
     }
 }
 
@@ -91,13 +96,7 @@ layer_norm_row (const NormRow *row, SwittiDtype y_dtype, SwittiDtype h_dtype)
   const float inverse = 1.0f / sqrtf (squares / (float) c + row->eps);
 #pragma omp simd
   for (int64_t j = 0; j < c; j++)
-    {
-      const float weight = row->weight != NULL ? row->weight[j] : 1.0f;
-      const float bias = row->bias != NULL ? row->bias[j] : 0.0f;
-      const float scale = row->scale != NULL ? 1.0f + row->scale[j] : 1.0f;
-      const float shift = row->shift != NULL ? row->shift[j] : 0.0f;
-      switti_store (h_dtype, row->h, j, ((x[j] - mean) * inverse * weight + bias) * scale + shift);
-    }
+    switti_store (h_dtype, row->h, j, (x[j] - mean) * inverse * row->factor[j] + row->offset[j]);
 }
 
 typedef void (*NormRowFunc) (const NormRow *row);
@@ -114,30 +113,51 @@ typedef void (*NormRowFunc) (const NormRow *row);
 DEFINE_ROW_FUNCS (residual_norm_row)
 DEFINE_ROW_FUNCS (layer_norm_row)
 
-/* `all` holds the operands at row 0 and group 0. */
-static SwittiKernelStatus
-norm_rows (SwittiKernelContext *context, const SwittiResidualNorm *norm, const int32_t *group_index,
-           const NormRow *all, const NormRowFunc funcs[2][2])
+/* The vectors of `group` into gate, factor and offset (C). */
+static void
+combine_vectors (const Operands *op, int64_t group, float *restrict gate, float *restrict factor,
+                 float *restrict offset)
 {
-  if (!switti_is_activation_dtype (norm->y_dtype) || !switti_is_activation_dtype (norm->h_dtype))
+  const int64_t first = group * op->norm->modulation_stride;
+
+  for (int64_t j = 0; j < op->norm->c; j++)
+    {
+      const float scale = op->scale != NULL ? 1.0f + op->scale[first + j] : 1.0f;
+      gate[j] = (op->gate != NULL ? op->gate[first + j] : 1.0f) * (op->post_weight != NULL ? op->post_weight[j] : 1.0f);
+      factor[j] = (op->weight != NULL ? op->weight[j] : 1.0f) * scale;
+      offset[j] = (op->bias != NULL ? op->bias[j] * scale : 0.0f) + (op->shift != NULL ? op->shift[first + j] : 0.0f);
+    }
+}
+
+static SwittiKernelStatus
+norm_rows (SwittiKernelContext *context, const Operands *op, const NormRowFunc funcs[2][2])
+{
+  const SwittiResidualNorm *norm = op->norm;
+  const int64_t c = norm->c;
+
+  if (!switti_is_activation_dtype (norm->y_dtype) || !switti_is_activation_dtype (norm->h_dtype)
+      || (size_t) c * 3 > SWITTI_CPU_THREAD_SCRATCH)
     return SWITTI_KERNEL_INVALID;
 
   const NormRowFunc func = funcs[norm->y_dtype == SWITTI_DTYPE_BF16][norm->h_dtype == SWITTI_DTYPE_BF16];
-  const int64_t rows = norm->batch * norm->n;
-#pragma omp parallel for num_threads(context->n_threads) schedule(static)
-  for (int64_t r = 0; r < rows; r++)
-    {
-      const int64_t image = r / norm->n;
-      const int64_t group = (group_index != NULL ? group_index[image] : image) * norm->modulation_stride;
-      NormRow row = *all;
-      row.x = all->x + r * norm->c;
-      row.y = switti_at (norm->y_dtype, all->y, r * norm->c);
-      row.h = switti_at_mutable (norm->h_dtype, all->h, r * norm->c);
-      row.gate = all->gate != NULL ? all->gate + group : NULL;
-      row.scale = all->scale != NULL ? all->scale + group : NULL;
-      row.shift = all->shift != NULL ? all->shift + group : NULL;
-      func (&row);
-    }
+#pragma omp parallel num_threads(context->n_threads)
+  {
+    float *gate = switti_cpu_thread_scratch (context, omp_get_thread_num ());
+    float *factor = gate + c, *offset = factor + c;
+    int64_t combined = -1;
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < norm->batch * norm->n; r++)
+      {
+        const int64_t image = r / norm->n;
+        const NormRow row = { .c = c, .eps = norm->eps, .x = op->x + r * c, .y = switti_at (norm->y_dtype, op->y, r * c),
+                              .h = switti_at_mutable (norm->h_dtype, op->h, r * c), .gate = gate, .factor = factor,
+                              .offset = offset };
+        if (combined != image)
+          combine_vectors (op, op->group_index != NULL ? op->group_index[image] : image, gate, factor, offset);
+        combined = image;
+        func (&row);
+      }
+  }
   return SWITTI_KERNEL_OK;
 }
 
@@ -146,18 +166,18 @@ residual_norm (SwittiKernelContext *context, const SwittiResidualNorm *norm, con
                const void *y, const float *post_weight, const float *gate, const float *pre_weight,
                const float *scale, const float *shift, void *h)
 {
-  const NormRow all = { .c = norm->c, .eps = norm->eps, .x = x, .y = y, .post_weight = post_weight, .gate = gate,
-                        .weight = pre_weight, .scale = scale, .shift = shift, .h = h };
-  return norm_rows (context, norm, group_index, &all, residual_norm_row_funcs);
+  const Operands op = { .norm = norm, .group_index = group_index, .x = x, .y = y, .post_weight = post_weight,
+                        .gate = gate, .weight = pre_weight, .scale = scale, .shift = shift, .h = h };
+  return norm_rows (context, &op, residual_norm_row_funcs);
 }
 
 static SwittiKernelStatus
 layer_norm (SwittiKernelContext *context, const SwittiLayerNorm *norm, const int32_t *group_index, float *x,
             const void *y, const float *weight, const float *bias, const float *scale, const float *shift, void *h)
 {
-  const NormRow all = { .c = norm->c, .eps = norm->eps, .x = x, .y = y, .weight = weight, .bias = bias,
+  const Operands op = { .norm = norm, .group_index = group_index, .x = x, .y = y, .weight = weight, .bias = bias,
                         .scale = scale, .shift = shift, .h = h };
-  return norm_rows (context, norm, group_index, &all, layer_norm_row_funcs);
+  return norm_rows (context, &op, layer_norm_row_funcs);
 }
 
 void
