@@ -1,4 +1,4 @@
-/* fixture.c - the measured numbers of $SWITTI_FIXTURES, and what tests compare with them
+/* fixture.c - the measured numbers of $SWITTI_FIXTURES or tests/fixtures, and what tests compare with them
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  */
@@ -14,7 +14,7 @@ fixture_path (const char *file_name)
   const char *folder = g_getenv ("SWITTI_FIXTURES");
 
   if (folder == NULL)
-    g_error ("SWITTI_FIXTURES must name the folder of the fixtures");
+    return g_test_build_filename (G_TEST_DIST, "fixtures", file_name, NULL);
   return g_build_filename (folder, file_name, NULL);
 }
 
