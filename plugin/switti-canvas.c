@@ -189,7 +189,8 @@ fit_layer (GimpLayer *layer, int x, int y, int width, int height)
       || !gimp_layer_set_offsets (layer, x, y))
     return FALSE;
   mask = gimp_layer_create_mask (layer, GIMP_ADD_MASK_SELECTION);
-  return mask && gimp_layer_add_mask (layer, mask);
+  /* What is painted next goes on the picture, not on its mask. */
+  return mask && gimp_layer_add_mask (layer, mask) && gimp_layer_set_edit_mask (layer, FALSE);
 }
 
 static gboolean

@@ -47,24 +47,35 @@ new_label (GimpProcedureConfig *config, const char *property, GtkWidget *widget,
   return label;
 }
 
+/* Below the last row of the left or right half of the grid. */
 static void
-attach_row (GtkGrid *grid, GimpProcedureConfig *config, const char *property, GtkWidget *widget)
+attach_row (GtkGrid *grid, int half, GimpProcedureConfig *config, const char *property, GtkWidget *widget)
 {
-  int row = GPOINTER_TO_INT (g_object_get_data (G_OBJECT (grid), "n-rows"));
+  GtkWidget *label = new_label (config, property, widget, widget);
+  int row = 0;
 
+  while (gtk_grid_get_child_at (grid, 2 * half, row))
+    row++;
+  /* Beside a widget of several lines the label stands at the first. */
+  if (GTK_IS_BOX (widget))
+    {
+      gtk_widget_set_valign (label, GTK_ALIGN_START);
+      gtk_widget_set_margin_top (label, SPACING);
+    }
+  if (half > 0)
+    gtk_widget_set_margin_start (label, 2 * SPACING);
   gtk_widget_set_hexpand (widget, TRUE);
-  gtk_grid_attach (grid, new_label (config, property, widget, widget), 0, row, 1, 1);
-  gtk_grid_attach (grid, widget, 1, row, 1, 1);
-  g_object_set_data (G_OBJECT (grid), "n-rows", GINT_TO_POINTER (row + 1));
+  gtk_grid_attach (grid, label, 2 * half, row, 1, 1);
+  gtk_grid_attach (grid, widget, 2 * half + 1, row, 1, 1);
 }
 
-static GtkWidget *
+static GtkGrid *
 new_grid (void)
 {
-  GtkWidget *grid = gtk_grid_new ();
+  GtkGrid *grid = GTK_GRID (gtk_grid_new ());
 
-  gtk_grid_set_row_spacing (GTK_GRID (grid), SPACING);
-  gtk_grid_set_column_spacing (GTK_GRID (grid), 2 * SPACING);
+  gtk_grid_set_row_spacing (grid, SPACING);
+  gtk_grid_set_column_spacing (grid, 2 * SPACING);
   return grid;
 }
 
@@ -80,11 +91,14 @@ pack_prompt (GtkBox *box, GimpProcedureConfig *config, const char *property, int
   return focus;
 }
 
+/* A number whose lowest value, the property's default, reads as @word. */
 static GtkWidget *
-new_default_spin (GimpProcedureConfig *config, const char *property, double maximum, double step, int digits,
-                  const char *word)
+new_default_spin (GimpProcedureConfig *config, const char *property, double maximum, double step, const char *word)
 {
-  GtkWidget *spin = switti_default_spin_new (maximum, step, digits, word);
+  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (config), property);
+  const GValue *value = g_param_spec_get_default_value (pspec);
+  double lowest = G_IS_PARAM_SPEC_INT (pspec) ? g_value_get_int (value) : g_value_get_double (value);
+  GtkWidget *spin = switti_default_spin_new (lowest, maximum, step, step < 1.0 ? 2 : 0, word);
 
   g_object_bind_property (config, property, spin, "value", BOTH_WAYS);
   return spin;
@@ -94,42 +108,49 @@ static GtkWidget *
 new_main_grid (GimpProcedureConfig *config, GimpImage *image)
 {
   GParamSpecDouble *seed = G_PARAM_SPEC_DOUBLE (g_object_class_find_property (G_OBJECT_GET_CLASS (config), "seed"));
-  GtkWidget *grid = new_grid ();
+  GtkGrid *grid = new_grid ();
   GtkWidget *model = switti_model_chooser_new ();
 
   g_object_bind_property (config, "model", model, "model", BOTH_WAYS);
-  attach_row (GTK_GRID (grid), config, "model", model);
-  attach_row (GTK_GRID (grid), config, "seed",
-              new_default_spin (config, "seed", seed->maximum, 1.0, 0, C_("seed", "Random")));
-  attach_row (GTK_GRID (grid), config, "count", gimp_prop_spin_button_new (G_OBJECT (config), "count", 1.0, 4.0, 0));
+  attach_row (grid, 0, config, "model", model);
+  attach_row (grid, 0, config, "seed", new_default_spin (config, "seed", seed->maximum, 1.0, C_("seed", "Random")));
+  attach_row (grid, 0, config, "count", gimp_prop_spin_button_new (G_OBJECT (config), "count", 1.0, 4.0, 0));
   if (image)
-    attach_row (GTK_GRID (grid), config, "output", gimp_prop_choice_combo_box_new (G_OBJECT (config), "output"));
-  return grid;
+    attach_row (grid, 0, config, "output", gimp_prop_choice_combo_box_new (G_OBJECT (config), "output"));
+  return GTK_WIDGET (grid);
 }
 
+static void
+attach_knob (GtkGrid *grid, int half, GimpProcedureConfig *config, int index)
+{
+  const SwittiKnob *knob = &switti_knobs[index];
+  double step = knob->is_integer ? 1.0 : knob->maximum > 10.0 ? 0.5 : 0.05;
+
+  attach_row (grid, half, config, knob->name,
+              new_default_spin (config, knob->name, knob->maximum, step, _("Model's default")));
+}
+
+/* In two columns, for screens of few lines. */
 static GtkWidget *
 new_sampling_expander (GimpProcedureConfig *config)
 {
   GtkWidget *expander = gtk_expander_new_with_mnemonic (_("Samplin_g and device"));
-  GtkWidget *grid = new_grid ();
+  GtkGrid *grid = new_grid ();
 
-  for (int i = 0; i < SWITTI_N_KNOBS; i++)
-    {
-      const SwittiKnob *knob = &switti_knobs[i];
-      double step = knob->is_integer ? 1.0 : knob->maximum > 10.0 ? 0.5 : 0.05;
-
-      if (i == SWITTI_KNOB_SMOOTH_START)
-        attach_row (GTK_GRID (grid), config, "smooth", gimp_prop_choice_combo_box_new (G_OBJECT (config), "smooth"));
-      attach_row (GTK_GRID (grid), config, knob->name,
-                  new_default_spin (config, knob->name, knob->maximum, step, knob->is_integer ? 0 : 2,
-                                    _("Model's default")));
-    }
-  attach_row (GTK_GRID (grid), config, "batch", gimp_prop_spin_button_new (G_OBJECT (config), "batch", 1.0, 4.0, 0));
-  attach_row (GTK_GRID (grid), config, "device", gimp_prop_entry_new (G_OBJECT (config), "device", -1));
-  attach_row (GTK_GRID (grid), config, "precision", gimp_prop_choice_combo_box_new (G_OBJECT (config), "precision"));
-  gtk_widget_set_margin_top (grid, SPACING);
-  gtk_widget_set_margin_start (grid, 2 * SPACING);
-  gtk_container_add (GTK_CONTAINER (expander), grid);
+  attach_knob (grid, 0, config, SWITTI_KNOB_GUIDANCE);
+  attach_knob (grid, 0, config, SWITTI_KNOB_GUIDANCE_START);
+  attach_knob (grid, 0, config, SWITTI_KNOB_GUIDANCE_END);
+  attach_knob (grid, 0, config, SWITTI_KNOB_LAST_SCALE_TEMPERATURE);
+  attach_knob (grid, 0, config, SWITTI_KNOB_TOP_K);
+  attach_knob (grid, 0, config, SWITTI_KNOB_TOP_P);
+  attach_row (grid, 1, config, "smooth", gimp_prop_choice_combo_box_new (G_OBJECT (config), "smooth"));
+  attach_knob (grid, 1, config, SWITTI_KNOB_SMOOTH_START);
+  attach_row (grid, 1, config, "batch", new_default_spin (config, "batch", 64.0, 1.0, _("As many as fit")));
+  attach_row (grid, 1, config, "device", gimp_prop_entry_new (G_OBJECT (config), "device", -1));
+  attach_row (grid, 1, config, "precision", gimp_prop_choice_combo_box_new (G_OBJECT (config), "precision"));
+  gtk_widget_set_margin_top (GTK_WIDGET (grid), SPACING);
+  gtk_widget_set_margin_start (GTK_WIDGET (grid), 2 * SPACING);
+  gtk_container_add (GTK_CONTAINER (expander), GTK_WIDGET (grid));
   /* Closing the expander gives its room back. */
   gtk_expander_set_resize_toplevel (GTK_EXPANDER (expander), TRUE);
   return expander;

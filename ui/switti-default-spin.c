@@ -4,13 +4,12 @@
  */
 #include "switti-default-spin.h"
 
-#define DEFAULT_VALUE (-1.0)
-
 struct _SwittiDefaultSpin
 {
   GtkSpinButton parent_instance;
 
   char *word;
+  double lowest;
   double last_value;
 };
 
@@ -26,7 +25,7 @@ input (GtkSpinButton *spin, double *value)
 
   if (*typed && !g_str_equal (typed, word))
     return FALSE; /* a number: GTK reads it */
-  *value = DEFAULT_VALUE;
+  *value = self->lowest;
   return TRUE;
 }
 
@@ -35,14 +34,14 @@ output (GtkSpinButton *spin)
 {
   SwittiDefaultSpin *self = SWITTI_DEFAULT_SPIN (spin);
 
-  if (gtk_spin_button_get_value (spin) >= 0.0)
+  if (!self->word || gtk_spin_button_get_value (spin) > self->lowest)
     return FALSE; /* a number: GTK writes it */
   if (!g_str_equal (gtk_entry_get_text (GTK_ENTRY (spin)), self->word))
     gtk_entry_set_text (GTK_ENTRY (spin), self->word);
   return TRUE;
 }
 
-/* Nothing lies between the default and 0: a fractional step from -1 goes to 0, and one down from 0 to -1. */
+/* A fractional step would end between the default and the first number. */
 static void
 value_changed (GtkSpinButton *spin)
 {
@@ -50,8 +49,8 @@ value_changed (GtkSpinButton *spin)
   double value = gtk_spin_button_get_value (spin);
   double settled = value;
 
-  if (value < 0.0 && value > DEFAULT_VALUE)
-    settled = self->last_value < 0.0 ? 0.0 : DEFAULT_VALUE;
+  if (value > self->lowest && value < self->lowest + 1.0)
+    settled = self->last_value > self->lowest ? self->lowest : self->lowest + 1.0;
   self->last_value = settled;
   if (settled != value)
     gtk_spin_button_set_value (spin, settled);
@@ -78,18 +77,19 @@ switti_default_spin_class_init (SwittiDefaultSpinClass *klass)
 static void
 switti_default_spin_init (SwittiDefaultSpin *self)
 {
-  self->last_value = DEFAULT_VALUE;
 }
 
 GtkWidget *
-switti_default_spin_new (double maximum, double step, int digits, const char *word)
+switti_default_spin_new (double lowest, double maximum, double step, int digits, const char *word)
 {
   SwittiDefaultSpin *self = g_object_new (SWITTI_TYPE_DEFAULT_SPIN, NULL);
   GtkSpinButton *spin = GTK_SPIN_BUTTON (self);
 
   self->word = g_strdup (word);
-  gtk_spin_button_configure (spin, gtk_adjustment_new (DEFAULT_VALUE, DEFAULT_VALUE, maximum, step, 10.0 * step, 0.0),
-                             0.0, (guint) digits);
+  self->lowest = lowest;
+  self->last_value = lowest;
+  gtk_spin_button_configure (spin, gtk_adjustment_new (lowest, lowest, maximum, step, 10.0 * step, 0.0), 0.0,
+                             (guint) digits);
   gtk_entry_set_width_chars (GTK_ENTRY (self), MAX ((int) g_utf8_strlen (word, -1), 8));
   gtk_spin_button_update (spin);
   return GTK_WIDGET (self);

@@ -11,8 +11,9 @@ G_BEGIN_DECLS
 #define SWITTI_TYPE_DEFAULT_SPIN (switti_default_spin_get_type ())
 G_DECLARE_FINAL_TYPE (SwittiDefaultSpin, switti_default_spin, SWITTI, DEFAULT_SPIN, GtkSpinButton)
 
-/* From -1, shown as @word, up to @maximum. Typing @word, or nothing at all, sets -1. Nothing lies between -1 and 0: a
- * step up from -1 is 0, and a step down below 0 is -1. */
-GtkWidget *switti_default_spin_new (double maximum, double step, int digits, const char *word);
+/* From @lowest, which means the default and is shown as @word, up to @maximum; the numbers start at @lowest + 1, and
+ * nothing lies between: a step up from the default is the first number, a step down below that is the default. Typing
+ * @word, or nothing at all, sets the default. */
+GtkWidget *switti_default_spin_new (double lowest, double maximum, double step, int digits, const char *word);
 
 G_END_DECLS

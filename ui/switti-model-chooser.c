@@ -11,7 +11,7 @@
 #include <glib/gi18n-lib.h>
 
 #define DESCRIPTION_WIDTH_CHARS 50
-#define DESCRIPTION_HEIGHT 120
+#define DESCRIPTION_HEIGHT 96
 
 struct _SwittiModelChooser
 {
@@ -115,6 +115,7 @@ new_note (void)
   gtk_label_set_line_wrap (GTK_LABEL (label), TRUE);
   gtk_label_set_max_width_chars (GTK_LABEL (label), DESCRIPTION_WIDTH_CHARS);
   gtk_label_set_selectable (GTK_LABEL (label), TRUE);
+  gtk_widget_set_valign (label, GTK_ALIGN_START);
   gtk_style_context_add_class (gtk_widget_get_style_context (label), "dim-label");
   return GTK_LABEL (label);
 }

@@ -1,0 +1,21 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-3.0-or-later
+# Usage: with-xvfb.sh PROGRAM ARGUMENTS…
+# Runs a TAP program on an X server of its own, which nobody sees; reports it as skipped where Xvfb is missing.
+set -eu
+if ! command -v Xvfb >/dev/null; then
+  echo "1..0 # SKIP Xvfb is not installed"
+  exit 0
+fi
+folder=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null || :; rm -rf "$folder"' EXIT
+trap 'exit 143' INT TERM HUP
+# Xvfb looks for a free display itself, and says which once it listens.
+mkfifo "$folder/display"
+Xvfb -displayfd 3 -screen 0 1400x1200x24 -nolisten tcp 3>"$folder/display" >"$folder/log" 2>&1 &
+server=$!
+read -r display <"$folder/display" || { cat "$folder/log" >&2; exit 1; }
+status=0
+DISPLAY=:$display GDK_BACKEND=x11 "$@" || status=$?
+exit "$status"
