@@ -268,7 +268,7 @@ open_row (SwittiKernelContext *context, const SwittiSample *sample, const uint64
   float *scratch = switti_cpu_thread_scratch (context, omp_get_thread_num ());
   const Row row = {
     .sample = sample,
-    .seed = seeds[r / sample->n],
+    .seed = seeds != NULL ? seeds[r / sample->n] : 0,
     .position = r % sample->n,
     .logits = scratch,
     .keys = (uint32_t *) (scratch + stride),
