@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 /* Raised whenever the layout of SwittiKernels or of a descriptor changes. */
-#define SWITTI_KERNELS_VERSION 1
+#define SWITTI_KERNELS_VERSION 2
 
 typedef enum
 {
@@ -211,6 +211,85 @@ typedef struct
   int64_t z;              /* smooth only: Z, width of the codebook */
 } SwittiSample;
 
+/* -- training -------------------------------------------------------------------------------------------------
+ * dZ is the gradient of the loss for Z. Parameters' gradients are added to (+=), so that they accumulate over calls; all
+ * others are written (=) unless said. g is the row's image: there is no group_index. */
+
+/* Operands of the backward of residual_norm and layer_norm. x is what the forward op left in x; dx is the gradient for
+ * that on entry and for the x that the op was given on return. dx may be NULL, where y is and only the parameters'
+ * gradients are wanted. dh NULL: h was not made. y NULL: nothing was added. Reads x, y, dh and dx once, writes dx and
+ * dy once. */
+typedef struct
+{
+  const float *x;           /* (B*N, C); may be NULL where dh is */
+  const void *y;            /* (B*N, C), y_dtype */
+  const float *post_weight; /* (C), residual_norm alone, as gate */
+  const float *gate;        /* rows modulation_stride apart, as scale */
+  const float *weight;      /* (C): pre_weight, or layer_norm's weight */
+  const float *bias;        /* (C), layer_norm alone */
+  const float *scale;
+  const void *dh;       /* (B*N, C), h_dtype */
+  float *dx;            /* (B*N, C) */
+  void *dy;             /* (B*N, C), y_dtype; NULL where y is */
+  float *d_post_weight; /* (C) += , as d_weight and d_bias; each may be NULL */
+  float *d_weight;
+  float *d_bias;
+  float *d_gate; /* rows modulation_stride apart, =, as d_scale and d_shift; each may be NULL */
+  float *d_scale;
+  float *d_shift;
+} SwittiNormGradients;
+
+/* Backward of attention. dq, of the attention's dtype, is written; dk and dv are float32 and added to: AR's scales add
+ * theirs one after another. No group_index: an image reads its own keys. The weights are made again from q and k.
+ * 10 B H N M d operations. Moves q, k, v, out, dout, dq once and dk, dv twice where they fit. */
+typedef struct
+{
+  SwittiAttention attention;
+  SwittiRows dout, dq, dk, dv;
+} SwittiAttentionBackward;
+
+/* Rows of tokens: x (B, L, C) += levels[level[t]] + positions[t] (unless NULL) + (t = 0 ? start + c[b] : word_bias),
+ * float32. level (L) counts the scales, levels (S, C). */
+typedef struct
+{
+  int64_t batch, length, width;
+  int64_t n_levels; /* S */
+} SwittiTokenEmbedding;
+
+/* Loss of a row: -log softmax (logits)[target], and with smoothing e: (1 - e) of that plus e / V times the sum of
+ * -log softmax over all codes. */
+typedef struct
+{
+  int64_t rows, v;
+  float smoothing;
+  float gradient_scale; /* of a row's loss in the whole: 1 / (rows of the batch), and what loss scaling asks */
+  SwittiDtype d_dtype;  /* F32 or BF16: of d_logits */
+} SwittiCrossEntropy;
+
+/* One tensor of the optimizer's list; the list is host memory, what it points to is the device's. */
+typedef struct
+{
+  int64_t count;
+  float *parameter;
+  const float *gradient;
+  float *first_moment, *second_moment;
+  float *average; /* moving average of the parameter, or NULL */
+  void *copy;     /* the parameter in copy_dtype, for products; or NULL */
+  float decay;    /* weight decay of this tensor; 0: none */
+} SwittiOptimizerTensor;
+
+/* AdamW, with decoupled decay: g = gradient_scale * gradient; m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g^2;
+ * p = p (1 - rate decay) - rate / correction1 * m / (sqrt (v / correction2) + eps); average += (1 - average_decay)
+ * (p - average). Moves 28 bytes an element, and those of the average and the copy. */
+typedef struct
+{
+  float rate, beta1, beta2, eps;
+  float correction1, correction2; /* 1 - beta^step */
+  float gradient_scale;           /* clipping */
+  float average_decay;
+  SwittiDtype copy_dtype; /* BF16 */
+} SwittiAdamw;
+
 typedef enum
 {
   SWITTI_KERNEL_OP_GEMM,
@@ -224,6 +303,8 @@ typedef enum
   SWITTI_KERNEL_OP_RESAMPLE,
   SWITTI_KERNEL_OP_QUANTIZE,
   SWITTI_KERNEL_OP_SAMPLE,
+  SWITTI_KERNEL_OP_CROSS_ENTROPY,
+  SWITTI_KERNEL_OP_OPTIMIZER,
   SWITTI_KERNEL_N_OPS
 } SwittiKernelOp;
 
@@ -345,6 +426,60 @@ typedef struct SwittiKernels
                                        const uint64_t *seeds, const float *prompt, const float *null_logits,
                                        const float *codebook, const float *gumbel, float *guided, float *h,
                                        int32_t *codes);
+
+  /* -- training ----------------------------------------------------------------------------------------- */
+  /* The backward of products is two products: dX (m, k) = dY (m, n) . W, with W (n, k) as b_is_kn; and dW (n, k) +=
+   * dY^T . X, with a_is_km, b_is_kn and accumulate; and column_sum for the bias. */
+  /* Scratch of both norms' backward. */
+  size_t (*norm_backward_scratch_bytes) (SwittiKernelContext *context, const SwittiResidualNorm *norm);
+  SwittiKernelStatus (*residual_norm_backward) (SwittiKernelContext *context, const SwittiResidualNorm *norm,
+                                                const SwittiNormGradients *gradients, void *scratch);
+  SwittiKernelStatus (*layer_norm_backward) (SwittiKernelContext *context, const SwittiLayerNorm *norm,
+                                             const SwittiNormGradients *gradients, void *scratch);
+  /* q, k: what the forward op was given. dq_out of op->dtype, dk_out and dv_out float32 are laid out as q_out, k_out
+   * and v_out; dq, dk and dv of op->dtype as q, k and v. dq may be dq_out. Each of the three may be left out (NULL). */
+  SwittiKernelStatus (*qk_norm_rope_backward) (SwittiKernelContext *context, const SwittiQkNormRope *op,
+                                               const float *rope, const void *q, const void *k, const void *dq_out,
+                                               const float *dk_out, const float *dv_out, void *dq, void *dk,
+                                               void *dv);
+  SwittiKernelStatus (*attention_backward) (SwittiKernelContext *context, const SwittiAttentionBackward *backward,
+                                            const int32_t *key_length, const void *q, const void *k, const void *v,
+                                            const void *out, const void *dout, void *dq, float *dk, float *dv);
+  /* d_gate_up (rows, 2F) with row stride in_stride from d_out (rows, F) with row stride out_stride. */
+  SwittiKernelStatus (*swiglu_backward) (SwittiKernelContext *context, int64_t rows, int64_t hidden,
+                                         SwittiDtype dtype, const void *gate_up, int64_t in_stride, const void *d_out,
+                                         int64_t out_stride, void *d_gate_up);
+  /* y = activation (x), as a product's epilogue does it; backward needs x, which the epilogue does not keep. */
+  SwittiKernelStatus (*activation) (SwittiKernelContext *context, SwittiActivation activation, int64_t count,
+                                    SwittiDtype dtype, const void *x, void *y);
+  SwittiKernelStatus (*activation_backward) (SwittiKernelContext *context, SwittiActivation activation, int64_t count,
+                                             SwittiDtype dtype, const void *x, const void *dy, void *dx);
+  /* d_out (B, C) float32; dc (B, C) +=, d_crop (B, C) +=, d_crop_scales (C) +=. */
+  SwittiKernelStatus (*silu_condition_backward) (SwittiKernelContext *context, int64_t batch, int64_t width,
+                                                 const float *c, const float *crop, const float *crop_scales,
+                                                 const float *d_out, float *dc, float *d_crop, float *d_crop_scales);
+  SwittiKernelStatus (*token_embedding) (SwittiKernelContext *context, const SwittiTokenEmbedding *embedding,
+                                         const int32_t *level, const float *levels, const float *positions,
+                                         const float *start, const float *word_bias, const float *c, float *x);
+  /* d_levels, d_positions (NULL without), d_start, d_word_bias +=; dc (B, C) +=. */
+  SwittiKernelStatus (*token_embedding_backward) (SwittiKernelContext *context, const SwittiTokenEmbedding *embedding,
+                                                  const int32_t *level, const float *dx, float *d_levels,
+                                                  float *d_positions, float *d_start, float *d_word_bias, float *dc);
+  /* sum (width) += sum over rows of x (rows, width) */
+  SwittiKernelStatus (*column_sum) (SwittiKernelContext *context, int64_t rows, int64_t width, SwittiDtype dtype,
+                                    const void *x, int64_t stride, float *sum);
+  /* logits (rows, V) float32. loss (rows) = each row's loss; rank (rows) = how many logits come before the target's
+   * (are larger, or as large and of a lower code): 0 is a right guess. d_logits (rows, V), unless NULL, =
+   * gradient_scale * gradient; it may be logits where it is float32. Targets outside the logits are INVALID on the
+   * CPU. */
+  SwittiKernelStatus (*cross_entropy) (SwittiKernelContext *context, const SwittiCrossEntropy *cross_entropy,
+                                       const float *logits, const int32_t *target, float *loss, int32_t *rank,
+                                       void *d_logits);
+  /* sums (n_tensors) float64 = sum of squares of each tensor's gradient. */
+  SwittiKernelStatus (*squared_norm) (SwittiKernelContext *context, int64_t n_tensors,
+                                      const SwittiOptimizerTensor *tensors, double *sums);
+  SwittiKernelStatus (*adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw, int64_t n_tensors,
+                               const SwittiOptimizerTensor *tensors);
 } SwittiKernels;
 
 /* The CPU's table; never NULL. */

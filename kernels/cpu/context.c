@@ -34,6 +34,8 @@ static const char *const op_names[SWITTI_KERNEL_N_OPS] = {
   [SWITTI_KERNEL_OP_RESAMPLE] = "resample",
   [SWITTI_KERNEL_OP_QUANTIZE] = "quantize",
   [SWITTI_KERNEL_OP_SAMPLE] = "sample",
+  [SWITTI_KERNEL_OP_CROSS_ENTROPY] = "cross_entropy",
+  [SWITTI_KERNEL_OP_OPTIMIZER] = "optimizer",
 };
 
 SwittiKernelStatus
@@ -60,6 +62,13 @@ switti_cpu_fail (SwittiKernelContext *context, SwittiKernelStatus status, const 
       SWITTI_CPU_PASTE (resample_fill, isa) (ops); \
       SWITTI_CPU_PASTE (rope_fill, isa) (ops); \
       SWITTI_CPU_PASTE (sample_fill, isa) (ops); \
+      SWITTI_CPU_PASTE (adamw_fill, isa) (ops); \
+      SWITTI_CPU_PASTE (attention_backward_fill, isa) (ops); \
+      SWITTI_CPU_PASTE (cross_entropy_fill, isa) (ops); \
+      SWITTI_CPU_PASTE (elementwise_backward_fill, isa) (ops); \
+      SWITTI_CPU_PASTE (norm_backward_fill, isa) (ops); \
+      SWITTI_CPU_PASTE (rope_backward_fill, isa) (ops); \
+      SWITTI_CPU_PASTE (token_embedding_fill, isa) (ops); \
     } \
   while (0)
 

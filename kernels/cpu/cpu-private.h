@@ -115,7 +115,14 @@ SwittiKernelStatus switti_cpu_conv (SwittiKernelContext *context, const SwittiCo
   void SWITTI_CPU_PASTE (quantize_fill, isa) (SwittiKernels *ops); \
   void SWITTI_CPU_PASTE (resample_fill, isa) (SwittiKernels *ops); \
   void SWITTI_CPU_PASTE (rope_fill, isa) (SwittiKernels *ops); \
-  void SWITTI_CPU_PASTE (sample_fill, isa) (SwittiKernels *ops);
+  void SWITTI_CPU_PASTE (sample_fill, isa) (SwittiKernels *ops); \
+  void SWITTI_CPU_PASTE (adamw_fill, isa) (SwittiKernels *ops); \
+  void SWITTI_CPU_PASTE (attention_backward_fill, isa) (SwittiKernels *ops); \
+  void SWITTI_CPU_PASTE (cross_entropy_fill, isa) (SwittiKernels *ops); \
+  void SWITTI_CPU_PASTE (elementwise_backward_fill, isa) (SwittiKernels *ops); \
+  void SWITTI_CPU_PASTE (norm_backward_fill, isa) (SwittiKernels *ops); \
+  void SWITTI_CPU_PASTE (rope_backward_fill, isa) (SwittiKernels *ops); \
+  void SWITTI_CPU_PASTE (token_embedding_fill, isa) (SwittiKernels *ops);
 
 SWITTI_CPU_DECLARE_FILLS (generic)
 SWITTI_CPU_DECLARE_FILLS (avx2)

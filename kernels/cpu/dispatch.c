@@ -5,67 +5,7 @@
  * The bytes and operations that the profile adds up are those that the header states for each op: what must move and
  * be done at least, not what the implementation happens to do.
  */
-#include "cpu-private.h"
-
-#include <time.h>
-
-typedef struct
-{
-  SwittiKernelContext *context;
-  const char *name;
-  SwittiKernelOp op;
-  struct timespec start;
-} Call;
-
-static Call
-begin (SwittiKernelContext *context, SwittiKernelOp op, const char *name)
-{
-  Call call = { .context = context, .name = name, .op = op };
-
-  context->error[0] = '\0';
-  if (context->profile_enabled)
-    clock_gettime (CLOCK_MONOTONIC, &call.start);
-  return call;
-}
-
-static SwittiKernelStatus
-end (const Call *call, SwittiKernelStatus status, double flop, double bytes)
-{
-  SwittiKernelContext *context = call->context;
-
-  if (status != SWITTI_KERNEL_OK && context->error[0] == '\0')
-    return switti_cpu_fail (context, status, "%s: a shape, dtype or pointer outside its contract", call->name);
-  if (status == SWITTI_KERNEL_OK && context->profile_enabled)
-    {
-      SwittiKernelProfile *row = &context->profile[call->op];
-      struct timespec now;
-
-      clock_gettime (CLOCK_MONOTONIC, &now);
-      row->calls++;
-      row->seconds += (double) (now.tv_sec - call->start.tv_sec) + 1e-9 * (double) (now.tv_nsec - call->start.tv_nsec);
-      row->flop += flop;
-      row->bytes += bytes;
-    }
-  return status;
-}
-
-static SwittiKernelStatus
-invalid (const Call *call)
-{
-  return end (call, SWITTI_KERNEL_INVALID, 0.0, 0.0);
-}
-
-static bool
-is_float (SwittiDtype dtype)
-{
-  return dtype == SWITTI_DTYPE_F32 || dtype == SWITTI_DTYPE_BF16;
-}
-
-static double
-size (SwittiDtype dtype)
-{
-  return (double) switti_dtype_size (dtype);
-}
+#include "dispatch-private.h"
 
 /* -- products -------------------------------------------------------------------------------------------------- */
 
@@ -431,6 +371,21 @@ static const SwittiKernels cpu_kernels = {
   .nearest_code = dispatch_nearest_code,
   .sample_filtered = dispatch_sample_filtered,
   .sample_smooth = dispatch_sample_smooth,
+  .norm_backward_scratch_bytes = switti_cpu_dispatch_norm_backward_scratch_bytes,
+  .residual_norm_backward = switti_cpu_dispatch_residual_norm_backward,
+  .layer_norm_backward = switti_cpu_dispatch_layer_norm_backward,
+  .qk_norm_rope_backward = switti_cpu_dispatch_qk_norm_rope_backward,
+  .attention_backward = switti_cpu_dispatch_attention_backward,
+  .swiglu_backward = switti_cpu_dispatch_swiglu_backward,
+  .activation = switti_cpu_dispatch_activation,
+  .activation_backward = switti_cpu_dispatch_activation_backward,
+  .silu_condition_backward = switti_cpu_dispatch_silu_condition_backward,
+  .token_embedding = switti_cpu_dispatch_token_embedding,
+  .token_embedding_backward = switti_cpu_dispatch_token_embedding_backward,
+  .column_sum = switti_cpu_dispatch_column_sum,
+  .cross_entropy = switti_cpu_dispatch_cross_entropy,
+  .squared_norm = switti_cpu_dispatch_squared_norm,
+  .adamw = switti_cpu_dispatch_adamw,
 };
 
 const SwittiKernels *
