@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <glib/gi18n.h>
 #include <glib/gstdio.h>
+#include <inttypes.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <unistd.h>
@@ -272,7 +273,7 @@ save_pictures (Generate *self, GPtrArray *images, GError **error)
       if (!self->json)
         {
           cli_progress_hide ();
-          g_print (_ ("%s (seed %" G_GUINT64_FORMAT ")\n"), path, switti_image_get_seed (image));
+          g_print (_ ("%s (seed %" PRIu64 ")\n"), path, (uint64_t) switti_image_get_seed (image));
           continue;
         }
       picture = json_object_new ();
