@@ -127,7 +127,7 @@ void switti_generator_set_preview (SwittiGenerator *self, SwittiPreviewFunc func
  *
  * Paints. Blocks.
  *
- * Returns: (transfer full) (element-type SwittiImage): request's count of pictures in order, or %NULL with @error set
+ * Returns: (transfer container) (element-type SwittiImage): request's count of pictures in order, or %NULL with @error set
  */
 SWITTI_AVAILABLE
 GPtrArray *switti_generator_generate (SwittiGenerator *self, SwittiRequest *request, GCancellable *cancellable,
@@ -161,7 +161,7 @@ void switti_generator_generate_async (SwittiGenerator *self, SwittiRequest *requ
  *
  * Finishes what switti_generator_generate_async() began.
  *
- * Returns: (transfer full) (element-type SwittiImage): the pictures in order, or %NULL with @error set
+ * Returns: (transfer container) (element-type SwittiImage): the pictures in order, or %NULL with @error set
  */
 SWITTI_AVAILABLE
 GPtrArray *switti_generator_generate_finish (SwittiGenerator *self, GAsyncResult *result, GError **error);
