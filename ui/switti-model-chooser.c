@@ -41,6 +41,7 @@ describe (SwittiModelChooser *self)
   g_autoptr (GError) error = NULL;
   g_autoptr (SwittiBundle) bundle = switti_bundle_open (*self->model ? self->model : NULL, &error);
   g_autofree char *summary = NULL;
+  int side;
 
   gtk_widget_set_visible (self->expander, bundle != NULL && *switti_bundle_get_description (bundle));
   if (!bundle)
@@ -48,10 +49,10 @@ describe (SwittiModelChooser *self)
       gtk_label_set_text (self->summary, error->message);
       return;
     }
+  side = switti_bundle_get_resolution (bundle);
   /* Translators: width and height of the pictures, the number of steps of the model, millions of parameters. */
-  summary = g_strdup_printf (_("%d × %d pixels, %d scales, %.1f million parameters"),
-                             switti_bundle_get_resolution (bundle), switti_bundle_get_resolution (bundle),
-                             switti_bundle_get_n_scales (bundle), (double) switti_bundle_get_n_parameters (bundle) / 1e6);
+  summary = g_strdup_printf (_("%d × %d pixels, %d scales, %.1f million parameters"), side, side,
+                             switti_bundle_get_n_scales (bundle), switti_bundle_get_n_parameters (bundle) / 1e6);
   gtk_label_set_text (self->summary, summary);
   gtk_label_set_text (self->description, switti_bundle_get_description (bundle));
 }

@@ -81,7 +81,7 @@ def check_refusals():
 def check_new_image():
     image, layers = run(prompt=PROMPT, seed=7.0)
     tap.equal((image.get_width(), image.get_height()), (SIZE, SIZE), 'new image: size')
-    tap.equal([layer.get_name() for layer in image.get_layers()], [PROMPT], 'new image: the layer has the prompt as name')
+    tap.equal([layer.get_name() for layer in image.get_layers()], [PROMPT], 'new image: the layer is named as the prompt')
     tap.equal([layer.get_id() for layer in layers], [layer.get_id() for layer in image.get_layers()],
               'new image: the layers are returned')
     tap.equal(layers[0].get_mask(), None, 'new image: no mask')
@@ -177,8 +177,8 @@ def check_selection(x, y, width, height, first):
     # The picture's centre is the layer's: the icons are dark or coloured there and white at their border.
     centre = 3 * (SIZE // 2 * SIZE + SIZE // 2)
     ours = 3 * (height // 2 * width + width // 2)
-    tap.check(mean_difference(pixels(layer)[ours:ours + 3], first[centre:centre + 3]) < 48,
-              f'{name}: the centre stays the centre', (list(pixels(layer)[ours:ours + 3]), list(first[centre:centre + 3])))
+    here, there = list(pixels(layer)[ours:ours + 3]), list(first[centre:centre + 3])
+    tap.check(mean_difference(here, there) < 48, f'{name}: the centre stays the centre', (here, there))
     tap.equal(recipe(layer)['seed'], 7, f'{name}: the recipe is on the layer')
     image.delete()
 

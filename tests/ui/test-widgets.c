@@ -125,7 +125,8 @@ test_default_spin_zero (void)
 static void
 test_default_spin_large (void)
 {
-  g_autoptr (GtkWidget) widget = g_object_ref_sink (switti_default_spin_new (-1.0, 9007199254740992.0, 1.0, 0, "Random"));
+  const double maximum = 9007199254740992.0;
+  g_autoptr (GtkWidget) widget = g_object_ref_sink (switti_default_spin_new (-1.0, maximum, 1.0, 0, "Random"));
   GtkSpinButton *spin = GTK_SPIN_BUTTON (widget);
 
   type_text (spin, "9007199254740991");
