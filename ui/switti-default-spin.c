@@ -23,9 +23,17 @@ input (GtkSpinButton *spin, double *value)
   g_autofree char *typed = g_utf8_casefold (text, -1);
   g_autofree char *word = g_utf8_casefold (self->word, -1);
 
-  if (*typed && !g_str_equal (typed, word))
+  char *end;
+
+  if (!*typed || g_str_equal (typed, word))
+    {
+      *value = self->lowest;
+      return TRUE;
+    }
+  g_strtod (text, &end);
+  if (end != text)
     return FALSE; /* a number: GTK reads it */
-  *value = self->lowest;
+  *value = gtk_spin_button_get_value (spin); /* GTK would take it for 0 */
   return TRUE;
 }
 

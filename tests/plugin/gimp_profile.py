@@ -20,9 +20,9 @@ class Profile:
     def __init__(self, language=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='switti-gimp-'))
         self.environment = dict(os.environ, GIMP3_DIRECTORY=str(self.folder / 'config'),
-                                XDG_CACHE_HOME=str(self.folder / 'cache'), HOME=str(self.folder))
+                                XDG_CACHE_HOME=str(self.folder / 'cache'), HOME=str(self.folder), LC_ALL='C.UTF-8')
         if language:
-            self.environment['LANGUAGE'] = language
+            self.speak(language)
         (self.folder / 'config').mkdir()
         plug_ins = self.folder / 'few-plug-ins'
         plug_ins.mkdir()
@@ -30,6 +30,14 @@ class Profile:
         for name in NEEDED:
             (plug_ins / name).symlink_to(system / name)
         self.write_gimprc(f'(plug-in-path "{plug_ins}:{os.environ["SWITTI_TEST_PLUG_INS"]}")\n')
+
+    def speak(self, language):
+        """gettext translates in no locale of the name C or C.UTF-8, and a bare machine has no other: it gets one of
+        another name with the same contents."""
+        locales = self.folder / 'locales'
+        locales.mkdir()
+        (locales / 'xx_XX.utf8').symlink_to('/usr/lib/locale/C.utf8')
+        self.environment.update(LOCPATH=str(locales), LC_ALL='xx_XX.UTF-8', LANGUAGE=language)
 
     def write_gimprc(self, text):
         with open(self.folder / 'config' / 'gimprc', 'a', encoding='utf-8') as gimprc:

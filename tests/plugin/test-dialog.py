@@ -154,7 +154,7 @@ def play(steps):
 
 
 def main():
-    with Profile('C') as profile:
+    with Profile() as profile:
         steps = profile.folder / 'steps'
         steps.mkdir()
         driver = pathlib.Path(__file__).with_name('dialog_checks.py')
