@@ -6,6 +6,7 @@
 
 #include "switti-error.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 /* From this size on an allocation is held against the memory that is free: a host that overcommits grants it and
@@ -73,8 +74,8 @@ switti_device_new_for_kernels (const char *name, const SwittiKernels *kernels, c
   if (kernels->version != SWITTI_KERNELS_VERSION)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_DEVICE,
-                   "The module of the device “%s” has version %u of the op table where %u is needed: "
-                   "install the module that belongs to this version of Switti.",
+                   _ ("The module of the device “%s” has version %u of the op table where %u is needed: install the "
+                      "module that belongs to this version of Switti."),
                    name, kernels->version, (guint) SWITTI_KERNELS_VERSION);
       return NULL;
     }
@@ -84,17 +85,17 @@ switti_device_new_for_kernels (const char *name, const SwittiKernels *kernels, c
       break;
     case SWITTI_KERNEL_OUT_OF_MEMORY:
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_OUT_OF_MEMORY,
-                   "The device “%s” could not be opened for want of memory: close other programs and try again.",
+                   _ ("The device “%s” could not be opened for want of memory: close other programs and try again."),
                    name);
       return NULL;
     default:
       if (options->isa != NULL)
         g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_DEVICE,
-                     "The device “%s” could not be opened with the instruction set “%s”: choose one that it has.",
+                     _ ("The device “%s” could not be opened with the instruction set “%s”: choose one that it has."),
                      name, options->isa);
       else
         g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_DEVICE,
-                     "The device “%s” could not be opened: choose another device.", name);
+                     _ ("The device “%s” could not be opened: choose another device."), name);
       return NULL;
     }
   self->name = g_strdup (name);
@@ -127,21 +128,21 @@ switti_device_new (const char *name, int n_threads, GError **error)
   if (n_threads < 0)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   "The number of threads is %d: give 1 or more, or 0 for all processors.", n_threads);
+                   _ ("The number of threads is %d: give 1 or more, or 0 for all processors."), n_threads);
       return NULL;
     }
   if (is_cuda_name (name))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_DEVICE,
-                   "The device “%s” is not available, because this build of Switti has no CUDA module: "
-                   "choose the device “cpu” or “auto”.",
+                   _ ("The device “%s” is not available, because this build of Switti has no CUDA module: choose the "
+                      "device “cpu” or “auto”."),
                    name);
       return NULL;
     }
   if (!g_str_equal (name, "auto") && !g_str_equal (name, "cpu"))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   "There is no device “%s”: choose “auto”, “cpu”, “cuda” or “cuda:N”.", name);
+                   _ ("There is no device “%s”: choose “auto”, “cpu”, “cuda” or “cuda:N”."), name);
       return NULL;
     }
   return switti_device_new_for_kernels ("cpu", switti_kernels_cpu (), &options, error);
@@ -218,8 +219,8 @@ set_out_of_memory (SwittiDevice *self, gsize bytes, const char *purpose, guint64
   g_autofree char *free_text = g_format_size_full (free_bytes, G_FORMAT_SIZE_IEC_UNITS);
 
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_OUT_OF_MEMORY,
-               "There is not enough memory on the device “%s” for %s: %s more is needed and %s is free; make fewer "
-               "images at once, choose a smaller model, or close other programs.",
+               _ ("There is not enough memory on the device “%s” for %s: %s more is needed and %s is free; make fewer "
+                  "images at once, choose a smaller model, or close other programs."),
                self->name, purpose, asked, free_text);
 }
 
@@ -279,6 +280,6 @@ switti_device_check (SwittiDevice *self, SwittiKernelStatus status, const char *
     return TRUE;
   g_set_error (error, SWITTI_ERROR,
                status == SWITTI_KERNEL_OUT_OF_MEMORY ? SWITTI_ERROR_OUT_OF_MEMORY : SWITTI_ERROR_DEVICE,
-               "%s failed on the device “%s”: %s", what, self->name, self->kernels->error_message (self->context));
+               _ ("%s failed on the device “%s”: %s"), what, self->name, self->kernels->error_message (self->context));
   return FALSE;
 }

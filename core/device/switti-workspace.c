@@ -6,6 +6,8 @@
 
 #include "switti-error.h"
 
+#include <glib/gi18n-lib.h>
+
 #define ALIGNMENT 64
 
 struct _SwittiWorkspace
@@ -88,8 +90,8 @@ switti_workspace_commit (SwittiWorkspace *self, const char *purpose, GError **er
   if (self->overflow)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_OUT_OF_MEMORY,
-                   "The memory for %s is more than this computer can address: make fewer images at once or choose a "
-                   "smaller model.",
+                   _ ("The memory for %s is more than this computer can address: make fewer images at once or choose a "
+                      "smaller model."),
                    purpose);
       return FALSE;
     }

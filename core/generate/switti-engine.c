@@ -6,6 +6,8 @@
 
 #include "switti-error.h"
 
+#include <glib/gi18n-lib.h>
+
 /* The prompt and the null prompt. */
 #define TEXT_BATCH 2
 
@@ -20,7 +22,7 @@ static gboolean
 mismatch (SwittiBundle *bundle, const char *what, GError **error)
 {
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-               "The parts of the model %s do not fit together: %s; install the model again.",
+               _ ("The parts of the model %s do not fit together: %s; install the model again."),
                switti_bundle_get_name (bundle), what);
   return FALSE;
 }

@@ -9,6 +9,8 @@
 #include "switti-request-private.h"
 #include "switti-turn-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /**
  * SwittiGenerator:
  *
@@ -345,7 +347,7 @@ switti_generator_generate_async (SwittiGenerator *self, SwittiRequest *request, 
   if (thread)
     return;
   if (local)
-    g_set_error (&call->error, SWITTI_ERROR, SWITTI_ERROR_DEVICE, "Cannot start a thread to paint on: %s.",
+    g_set_error (&call->error, SWITTI_ERROR, SWITTI_ERROR_DEVICE, _ ("Cannot start a thread to paint on: %s."),
                  local->message);
   switti_queue_on_context (call->observer.context, deliver_result, call, async_call_free);
 }

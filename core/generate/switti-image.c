@@ -9,6 +9,7 @@
 #include "switti-recipe-private.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 
 /**
@@ -156,7 +157,7 @@ check_replaceable (const char *path, const char *display, GError **error)
   if (g_stat (path, &status) != 0 || S_ISREG (status.st_mode))
     return TRUE;
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
-               "Cannot write the picture to %s because it is %s; give a file's name.", display,
+               _ ("Cannot write the picture to %s because it is %s; give a file's name."), display,
                S_ISDIR (status.st_mode) ? "a folder" : "not a regular file");
   return FALSE;
 }
@@ -184,7 +185,7 @@ switti_image_save_png (SwittiImage *self, const char *path, GError **error)
   if (!g_file_set_contents_full (path, data, (gssize) length,
                                  G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0666, &local))
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "Cannot write the picture to %s: %s.", display,
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot write the picture to %s: %s."), display,
                    local->message);
       return FALSE;
     }

@@ -11,6 +11,7 @@
 #include "switti-version.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <png.h>
 #include <setjmp.h>
@@ -110,7 +111,7 @@ switti_png_encode (int width, int height, const guint8 *pixels, const char *reci
   if (!good)
     {
       g_byte_array_unref (encoder.bytes);
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "Cannot write the picture as PNG: %s.",
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot write the picture as PNG: %s."),
                    encoder.words[0] ? encoder.words : "libpng cannot be used");
       return NULL;
     }
@@ -164,7 +165,7 @@ switti_png_load_recipe (const char *path, GError **error)
 
   if (decoder.file == NULL)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "Cannot open %s: %s.", display, g_strerror (errno));
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot open %s: %s."), display, g_strerror (errno));
       return NULL;
     }
   decoder.png = png_create_read_struct (PNG_LIBPNG_VER_STRING, decoder.words, on_error, on_warning);
@@ -175,10 +176,10 @@ switti_png_load_recipe (const char *path, GError **error)
   png_destroy_read_struct (&decoder.png, &decoder.info, NULL);
   fclose (decoder.file);
   if (!good)
-    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "Cannot read %s as PNG: %s.", display,
+    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot read %s as PNG: %s."), display,
                  decoder.words[0] ? decoder.words : "libpng cannot be used");
   else if (recipe == NULL)
-    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "There is no recipe in %s; choose a PNG that Switti wrote.",
+    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("There is no recipe in %s; choose a PNG that Switti wrote."),
                  display);
   return recipe;
 }

@@ -11,6 +11,7 @@
 #include "switti-error.h"
 #include "switti-version.h"
 
+#include <glib/gi18n-lib.h>
 #include <math.h>
 
 /* Numbers up to here are exact in every JSON reader, those that hold numbers as double included. */
@@ -56,7 +57,7 @@ switti_parameters_copy (const SwittiParameters *from, SwittiParameters *to)
 static gboolean
 report_kind (const char *key, const char *expected, GError **error)
 {
-  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, "The recipe's “%s” is not %s.", key, expected);
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, _ ("The recipe's “%s” is not %s."), key, expected);
   return FALSE;
 }
 
@@ -178,8 +179,8 @@ check_range (const SwittiParameterInfo *info, double value, GError **error)
   g_ascii_formatd (text[0], sizeof text[0], "%.10g", value);
   g_ascii_formatd (text[1], sizeof text[1], "%.10g", info->minimum);
   g_ascii_formatd (text[2], sizeof text[2], "%.10g", info->maximum);
-  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, "“%s” is %s, but it must be from %s to %s.", info->property,
-               text[0], text[1], text[2]);
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, _ ("“%s” is %s, but it must be from %s to %s."),
+               info->property, text[0], text[1], text[2]);
   return FALSE;
 }
 

@@ -8,6 +8,8 @@
 #include "switti-error.h"
 #include "switti-recipe-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /**
  * SwittiRequest:
  *
@@ -267,12 +269,13 @@ switti_request_apply_json (SwittiRequest *self, const char *json, GError **error
 
   if (!json_parser_load_from_data (parser, json, -1, &local))
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, "The recipe is not valid JSON (%s).", local->message);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, _ ("The recipe is not valid JSON (%s)."),
+                   local->message);
       return FALSE;
     }
   if (json_parser_get_root (parser) == NULL || !JSON_NODE_HOLDS_OBJECT (json_parser_get_root (parser)))
     {
-      g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, "The recipe is not a JSON object.");
+      g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, _ ("The recipe is not a JSON object."));
       return FALSE;
     }
   if (!switti_recipe_read (json_node_get_object (json_parser_get_root (parser)), &self->parameters, error))
@@ -300,7 +303,7 @@ check_limit (const char *name, int value, int maximum, const char *of_what, GErr
   if (value <= maximum)
     return TRUE;
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-               "“%s” is %d, but with this model it must be from 0 to %d (%s).", name, value, maximum, of_what);
+               _ ("“%s” is %d, but with this model it must be from 0 to %d (%s)."), name, value, maximum, of_what);
   return FALSE;
 }
 
@@ -331,7 +334,7 @@ switti_request_validate (SwittiRequest *self, SwittiBundle *bundle, GError **err
   if (stripped[0] == '\0')
     {
       g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                           "Write a prompt that says what the picture is to show.");
+                           _ ("Write a prompt that says what the picture is to show."));
       return FALSE;
     }
   return switti_request_validate_sampling (self, bundle, error);

@@ -6,6 +6,8 @@
 
 #include "switti-error.h"
 
+#include <glib/gi18n-lib.h>
+
 /* How often a waiting thread looks at its cancellable. */
 #define POLL_INTERVAL (20 * G_TIME_SPAN_MILLISECOND)
 
@@ -41,8 +43,8 @@ switti_turn_take (SwittiDevice *device, GCancellable *cancellable, GError **erro
   if (owner_of (device) == g_thread_self ())
     {
       g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                           "A callback of a generation cannot start another one on the same device; start it when this "
-                           "one has finished.");
+                           _ ("A callback of a generation cannot start another one on the same device; start it when "
+                              "this one has finished."));
       good = FALSE;
     }
   while (good && owner_of (device) != NULL)

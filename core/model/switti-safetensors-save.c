@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,7 +46,8 @@ sort_entries (const char *const *names, const SwittiTensor *tensors, gsize n_ten
 
       if (!switti_shape_bytes (tensors[i].dtype, tensors[i].n_dims, tensors[i].dims, &entry.bytes))
         {
-          g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, "Tensor “%s” is too large to be saved.", names[i]);
+          g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, _ ("Tensor “%s” is too large to be saved."),
+                       names[i]);
           return NULL;
         }
       g_array_append_val (entries, entry);
@@ -185,7 +187,8 @@ switti_safetensors_save (const char *path, const char *const *names, const Switt
   if (fd < 0)
     {
       problem = errno;
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "“%s” could not be written: %s.", path, g_strerror (problem));
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("“%s” could not be written: %s."), path,
+                   g_strerror (problem));
       return FALSE;
     }
 
@@ -206,7 +209,8 @@ switti_safetensors_save (const char *path, const char *const *names, const Switt
   if (!written)
     {
       g_unlink (partial);
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "“%s” could not be written: %s.", path, g_strerror (problem));
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("“%s” could not be written: %s."), path,
+                   g_strerror (problem));
       return FALSE;
     }
   flush_folder (path);

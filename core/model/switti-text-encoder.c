@@ -13,6 +13,7 @@
 #include "switti-tokenizer-private.h"
 #include "switti-workspace-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <math.h>
 
 #define ROW_STEP 16
@@ -164,7 +165,7 @@ switti_text_encoder_new (SwittiDevice *device, const SwittiTextConfig *config, S
   if (config->positions < SWITTI_TEXT_LENGTH)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "%s: the text encoder has %d positions where %d are needed.",
+                   _ ("%s: the text encoder has %d positions where %d are needed."),
                    switti_weights_get_description (weights), config->positions, SWITTI_TEXT_LENGTH);
       return NULL;
     }
@@ -381,8 +382,8 @@ check_ids (SwittiTextEncoder *self, int batch, const gint32 *ids, const int *n_v
         if (ids[b * SWITTI_TEXT_LENGTH + t] < 0 || ids[b * SWITTI_TEXT_LENGTH + t] >= self->config.vocab)
           {
             g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                         "The tokenizer gives the token %d, but the text encoder knows %d tokens: they belong to "
-                         "different models.",
+                         _ ("The tokenizer gives the token %d, but the text encoder knows %d tokens: they belong to "
+                            "different models."),
                          ids[b * SWITTI_TEXT_LENGTH + t], self->config.vocab);
             return FALSE;
           }

@@ -6,6 +6,9 @@
 
 #include "switti-error.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
+
 static const char *const norm_names[SWITTI_N_NORMS] = {
   [SWITTI_NORM_SELF_PRE] = "self_attention_norm1",
   [SWITTI_NORM_SELF_POST] = "self_attention_norm2",
@@ -164,7 +167,7 @@ load_crop_conditioning (SwittiTransformer *self, SwittiWeights *weights, GError 
   if (c % 8 != 0)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "%s: crop conditioning needs a width divisible by 8, not %" G_GINT64_FORMAT ".",
+                   _ ("%s: crop conditioning needs a width divisible by 8, not %" PRId64 "."),
                    switti_weights_get_description (weights), c);
       return FALSE;
     }

@@ -7,6 +7,8 @@
 #include "switti-error.h"
 #include "switti-vae-layers-private.h"
 
+#include <glib/gi18n-lib.h>
+
 #define IMAGE_SCALE (1 << (SWITTI_VAE_LEVELS - 1)) /* pixels a latent position, each way */
 #define GROUPS 32
 
@@ -42,7 +44,7 @@ switti_vae_new (SwittiDevice *device, const SwittiVaeConfig *config, SwittiWeigh
   if (config->ch % GROUPS != 0)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "%s: the VAE's width “ch” is %d, but it must be a multiple of %d.",
+                   _ ("%s: the VAE's width “ch” is %d, but it must be a multiple of %d."),
                    switti_weights_get_description (weights), config->ch, GROUPS);
       return NULL;
     }
