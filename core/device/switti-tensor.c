@@ -150,18 +150,18 @@ f16_from_float (float value)
 }
 
 /* out[i] = expression of `value`, which is element i of `in` read as `type`. */
-#define CONVERT_LOOP(type, out_type, expression)                                                                      \
-  G_STMT_START                                                                                                        \
-  {                                                                                                                   \
-    const guint8 *bytes = in;                                                                                         \
-    out_type *converted = out;                                                                                        \
-    for (gsize i = 0; i < count; i++)                                                                                 \
-      {                                                                                                               \
-        type value;                                                                                                   \
-        memcpy (&value, bytes + i * sizeof (type), sizeof (type));                                                    \
-        converted[i] = (expression);                                                                                  \
-      }                                                                                                               \
-  }                                                                                                                   \
+#define CONVERT_LOOP(type, out_type, expression)                   \
+  G_STMT_START                                                     \
+  {                                                                \
+    const guint8 *bytes = in;                                      \
+    out_type *converted = out;                                     \
+    for (gsize i = 0; i < count; i++)                              \
+      {                                                            \
+        type value;                                                \
+        memcpy (&value, bytes + i * sizeof (type), sizeof (type)); \
+        converted[i] = (expression);                               \
+      }                                                            \
+  }                                                                \
   G_STMT_END
 
 static void

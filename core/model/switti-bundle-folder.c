@@ -33,8 +33,8 @@ static gboolean
 mismatch (GError **error, const char *description, const char *what, int a, int b)
 {
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-               "The parts of %s do not fit together: %s (%d and %d); get all of them from one source.", description, what,
-               a, b);
+               "The parts of %s do not fit together: %s (%d and %d); get all of them from one source.", description,
+               what, a, b);
   return FALSE;
 }
 
@@ -94,8 +94,8 @@ check_tensor (SwittiWeights *weights, const char *name, int n_dims, const gint64
   return switti_weights_get (weights, name, n_dims, dims, &tensor, error);
 }
 
-#define CHECK(weights, name, ...)                                                                                     \
-  check_tensor (weights, name, G_N_ELEMENTS (((const gint64[]) { __VA_ARGS__ })), (const gint64[]) { __VA_ARGS__ },   \
+#define CHECK(weights, name, ...)                                                                                   \
+  check_tensor (weights, name, G_N_ELEMENTS (((const gint64[]) { __VA_ARGS__ })), (const gint64[]) { __VA_ARGS__ }, \
                 error)
 
 static gboolean
@@ -171,8 +171,8 @@ load_vae (const char *folder, SwittiBundleParts *parts, GError **error)
   g_autofree char *config_path = g_build_filename (folder, "vae", "config.json", NULL);
 
   parts->vae_weights = open_weights (folder, "vae", error);
-  if (parts->vae_weights == NULL ||
-      !switti_vae_config_load (config_path, parts->vae_weights, &parts->vae, error) || !check_vae_tensors (parts, error))
+  if (parts->vae_weights == NULL || !switti_vae_config_load (config_path, parts->vae_weights, &parts->vae, error) ||
+      !check_vae_tensors (parts, error))
     return FALSE;
 
   /* One VAE serves every resolution, whatever schedule it was trained at, unless each of its scales has a phi of its
@@ -216,11 +216,10 @@ load_text (const char *folder, int which, SwittiBundleParts *parts, GError **err
       g_free (tokenizer_path);
       tokenizer_path = g_build_filename (folder, tokenizers[0], NULL);
     }
-  /* An eos_token_id of 2 marks early published configurations, whose ids were never the tokenizer's (spec.md, "Text"). */
+  /* An eos_token_id of 2 marks early published configurations, whose ids were never the tokenizer's. */
   has_ids = config->eos_id != 2;
-  parts->tokenizer[which] =
-      switti_tokenizer_open (tokenizer_path, has_ids ? config->bos_id : -1, has_ids ? config->eos_id : -1,
-                             has_ids ? config->pad_id : -1, error);
+  parts->tokenizer[which] = switti_tokenizer_open (tokenizer_path, has_ids ? config->bos_id : -1,
+                                                   has_ids ? config->eos_id : -1, has_ids ? config->pad_id : -1, error);
   return parts->tokenizer[which] != NULL;
 }
 

@@ -157,8 +157,8 @@ set_not_found (const char *name, GError **error)
     g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
                  "There is no model installed; put one into “%s” or set SWITTI_MODEL_PATH.", place);
   else
-    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
-                 "There is no model called “%s”; installed are: %s.", name, installed);
+    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND, "There is no model called “%s”; installed are: %s.",
+                 name, installed);
 }
 
 char *

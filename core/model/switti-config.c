@@ -24,8 +24,7 @@
 #define PIXELS_PER_LATENT (1 << (SWITTI_VAE_LEVELS - 1))
 #define GROUP_NORM_GROUPS 32
 
-static gboolean
-invalid (GError **error, const char *description, const char *format, ...) G_GNUC_PRINTF (3, 4);
+static gboolean invalid (GError **error, const char *description, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 /* Sets "In <description>, <format>." and returns FALSE. */
 static gboolean
@@ -207,7 +206,7 @@ complete_schedule (SwittiTransformerConfig *config, const char *description, GEr
       if (config->resolution == 0)
         config->resolution = 512;
       if (!switti_schedule_for_resolution (config->resolution, &config->schedule))
-        return invalid (error, description, "“reso” is %d, which needs “patch_nums”; without it, 256, 512 and 1024 are known",
+        return invalid (error, description, "“reso” is %d, but only 256, 512 and 1024 do without “patch_nums”",
                         config->resolution);
     }
   else
@@ -360,8 +359,8 @@ check_text (const SwittiTextConfig *config, const char *description, GError **er
   if (config->width > MAX_WIDTH || config->mlp > MAX_WIDTH || config->positions > MAX_WIDTH)
     return invalid (error, description, "no size may be above %d", MAX_WIDTH);
   if (config->heads < 1 || config->width % config->heads != 0)
-    return invalid (error, description, "“hidden_size” %d is not a multiple of “num_attention_heads” %d",
-                    config->width, config->heads);
+    return invalid (error, description, "“hidden_size” %d is not a multiple of “num_attention_heads” %d", config->width,
+                    config->heads);
   if (config->bos_id >= config->vocab || config->eos_id >= config->vocab || config->pad_id >= config->vocab)
     return invalid (error, description, "a special token's id is not below “vocab_size” %d", config->vocab);
   return TRUE;
@@ -387,8 +386,7 @@ switti_text_config_parse (const char *json, gssize length, const char *descripti
       !switti_json_read_int (object, "num_attention_heads", 1, MAX_WIDTH, &config->heads, description, error) ||
       !switti_json_read_int (object, "intermediate_size", 1, MAX_WIDTH, &config->mlp, description, error) ||
       !switti_json_read_int (object, "vocab_size", 3, MAX_VOCAB, &config->vocab, description, error) ||
-      !switti_json_read_int (object, "max_position_embeddings", 1, MAX_WIDTH, &config->positions, description,
-                             error) ||
+      !switti_json_read_int (object, "max_position_embeddings", 1, MAX_WIDTH, &config->positions, description, error) ||
       !switti_json_read_double (object, "layer_norm_eps", 1e-12, 0.1, &config->norm_eps, description, error) ||
       !switti_json_read_int (object, "bos_token_id", 0, MAX_VOCAB, &config->bos_id, description, error) ||
       !switti_json_read_int (object, "eos_token_id", 0, MAX_VOCAB, &config->eos_id, description, error) ||
@@ -438,8 +436,7 @@ switti_transformer_config_load (const char *path, SwittiWeights *weights, Switti
   gsize length;
   g_autofree char *text = load_config (path, &length, &description, error);
 
-  return text != NULL &&
-         switti_transformer_config_parse (text, (gssize) length, description, weights, config, error);
+  return text != NULL && switti_transformer_config_parse (text, (gssize) length, description, weights, config, error);
 }
 
 gboolean

@@ -186,8 +186,8 @@ get_member (JsonObject *object, const char *name)
 }
 
 gboolean
-switti_json_read_int (JsonObject *object, const char *name, gint64 min, gint64 max, int *value,
-                      const char *description, GError **error)
+switti_json_read_int (JsonObject *object, const char *name, gint64 min, gint64 max, int *value, const char *description,
+                      GError **error)
 {
   JsonNode *node = get_member (object, name);
   gint64 number;

@@ -25,9 +25,9 @@ struct _SwittiSafetensors
   char *description;
   const guint8 *data; /* the first byte after the header */
   gsize data_bytes;
-  JsonObject *metadata;     /* nullable */
-  GHashTable *views;        /* name (owned) -> SwittiTensor * (owned) */
-  const char **names;       /* sorted; the keys of views */
+  JsonObject *metadata; /* nullable */
+  GHashTable *views;    /* name (owned) -> SwittiTensor * (owned) */
+  const char **names;   /* sorted; the keys of views */
 };
 
 /* Where a tensor's bytes lie, for the check that they tile the data. */
@@ -103,7 +103,7 @@ parse_tensor (SwittiSafetensors *self, const char *name, JsonNode *node, SwittiT
       !switti_shape_bytes (view->dtype, view->n_dims, view->dims, &bytes))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "In %s, tensor “%s” has no usable shape: at most %d sizes, whose product fits in memory, are needed.",
+                   "In %s, tensor “%s” needs a shape of at most %d sizes, whose product fits in memory.",
                    self->description, name, SWITTI_TENSOR_MAX_DIMS);
       return FALSE;
     }
@@ -119,8 +119,8 @@ parse_tensor (SwittiSafetensors *self, const char *name, JsonNode *node, SwittiT
       g_autofree char *shape = switti_shape_to_string (view->n_dims, view->dims);
 
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "In %s, tensor “%s” of shape %s and dtype %s has %" G_GSIZE_FORMAT " bytes in place of %" G_GSIZE_FORMAT
-                   ".",
+                   "In %s, tensor “%s” of shape %s and dtype %s has %" G_GSIZE_FORMAT
+                   " bytes in place of %" G_GSIZE_FORMAT ".",
                    self->description, name, shape, dtype, extent->end - extent->begin, bytes);
       return FALSE;
     }

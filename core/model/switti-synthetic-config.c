@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define KNOWN_KEYS                                                                                                    \
+#define KNOWN_KEYS \
   "depth, width, heads, reso, scales, vocab, latent, context, pooled, ch, clip, ar, abspos, gelu, nocrop"
 
 /* What a specification says; 0 where it says nothing. */
@@ -50,10 +50,10 @@ parse_number (const char *key, const char *value, Specification *specification, 
     int *target;
     guint64 min, max;
   } numbers[] = {
-    { "depth", &specification->depth, 1, 256 },         { "width", &specification->width, 4, 16384 },
-    { "heads", &specification->heads, 1, 1024 },        { "reso", &specification->resolution, 256, 1024 },
-    { "vocab", &specification->vocab, 2, 1 << 20 },     { "latent", &specification->latent, 1, 1024 },
-    { "context", &specification->context, 2, 16384 },   { "pooled", &specification->pooled, 1, 16384 },
+    { "depth", &specification->depth, 1, 256 },       { "width", &specification->width, 4, 16384 },
+    { "heads", &specification->heads, 1, 1024 },      { "reso", &specification->resolution, 256, 1024 },
+    { "vocab", &specification->vocab, 2, 1 << 20 },   { "latent", &specification->latent, 1, 1024 },
+    { "context", &specification->context, 2, 16384 }, { "pooled", &specification->pooled, 1, 16384 },
     { "ch", &specification->ch, 32, 1024 },
   };
 
@@ -63,8 +63,7 @@ parse_number (const char *key, const char *value, Specification *specification, 
         guint64 number;
 
         *known = TRUE;
-        if (value == NULL ||
-            !g_ascii_string_to_unsigned (value, 10, numbers[i].min, numbers[i].max, &number, NULL))
+        if (value == NULL || !g_ascii_string_to_unsigned (value, 10, numbers[i].min, numbers[i].max, &number, NULL))
           return FALSE;
         *numbers[i].target = (int) number;
         return TRUE;

@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* out[i] = offset + scale * u (name, i) in float32, i < count; dtype F32 or BF16 (rounded from the float32 value). Large
- * tensors are shared among threads; the result does not depend on their number. */
+/* out[i] = offset + scale * u (name, i) in float32, i < count; dtype F32 or BF16 (rounded from the float32 value).
+ * Threads share large tensors; the result does not depend on their number. */
 void switti_synthetic_generate (const char *name, float offset, float scale, SwittiDtype dtype, gsize count, void *out);
 
 /* The parameter `name` (with its prefix) of that shape. */

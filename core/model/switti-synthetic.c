@@ -89,8 +89,9 @@ switti_synthetic_generate (const char *name, float offset, float scale, SwittiDt
 
   for (gsize i = 0; i < n_parts; i++)
     {
-      parts[i] = (Part) { fnv1a64 (name), offset, scale, dtype, MIN (i * per_part, count),
-                          MIN ((i + 1) * per_part, count), out };
+      parts[i] = (Part) {
+        fnv1a64 (name), offset, scale, dtype, MIN (i * per_part, count), MIN ((i + 1) * per_part, count), out
+      };
       if (i > 0)
         threads[i] = g_thread_try_new ("switti-synthetic", generate_part, &parts[i], NULL);
     }

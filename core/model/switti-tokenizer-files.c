@@ -255,7 +255,8 @@ read_added_tokens (Reader *reader, JsonArray *added, GError **error)
       const char *content = token != NULL ? switti_json_get_string (token, "content") : NULL;
       int id = -1;
 
-      if (content == NULL || !switti_json_read_int (token, "id", 0, MAX_ID - 1, &id, reader->description, NULL) || id < 0)
+      if (content == NULL || !switti_json_read_int (token, "id", 0, MAX_ID - 1, &id, reader->description, NULL) ||
+          id < 0)
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
                        "In %s, an entry of “added_tokens” has no usable content and id.", reader->description);
@@ -318,7 +319,8 @@ static void
 read_special_token (JsonObject *object, const char *name, char **text)
 {
   JsonObject *token = switti_json_get_object (object, name);
-  const char *content = token != NULL ? switti_json_get_string (token, "content") : switti_json_get_string (object, name);
+  const char *content = token != NULL ? switti_json_get_string (token, "content")
+                                      : switti_json_get_string (object, name);
 
   if (content != NULL)
     {

@@ -2,9 +2,9 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * NFC, lower case, then words: a special token, a contraction, a run of letters, one digit, or a run of other characters;
- * white space separates and is dropped. Each word goes through byte-level BPE. This is what Hugging Face's CLIP tokenizer
- * does; what it is checked against is tests/fixtures/tokens.json.
+ * NFC, lower case, then words: a special token, a contraction, a run of letters, one digit, or a run of other
+ * characters; white space separates and is dropped. Each word goes through byte-level BPE. This is what Hugging Face's
+ * CLIP tokenizer does; tests/fixtures/tokens.json is what it is checked against.
  */
 #include "switti-tokenizer-private.h"
 

@@ -146,7 +146,8 @@ open_sharded (const char *folder, const char *index_path, GError **error)
       if (!switti_safetensors_lookup (file, name, &view))
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       "“%s” says that “%s” is in “%s”, where it is not; get the model again.", index_path, name, shard);
+                       "“%s” says that “%s” is in “%s”, where it is not; get the model again.", index_path, name,
+                       shard);
           return NULL;
         }
       g_hash_table_insert (self->homes, g_strdup (name), file);
@@ -207,8 +208,8 @@ switti_weights_get_description (SwittiWeights *self)
 static gboolean
 lookup_in_files (SwittiWeights *self, const char *name, SwittiTensor *view)
 {
-  SwittiSafetensors *file =
-      self->homes != NULL ? g_hash_table_lookup (self->homes, name) : g_ptr_array_index (self->files, 0);
+  SwittiSafetensors *file = self->homes != NULL ? g_hash_table_lookup (self->homes, name)
+                                                : g_ptr_array_index (self->files, 0);
 
   return file != NULL && switti_safetensors_lookup (file, name, view);
 }
@@ -263,7 +264,9 @@ switti_weights_list (SwittiWeights *self)
     }
   else if (self->source == SOURCE_FILES)
     {
-      for (const char *const *name = switti_safetensors_list (g_ptr_array_index (self->files, 0)); *name != NULL; name++)
+      const char *const *stored = switti_safetensors_list (g_ptr_array_index (self->files, 0));
+
+      for (const char *const *name = stored; *name != NULL; name++)
         g_ptr_array_add (names, g_strdup (*name));
     }
 

@@ -296,7 +296,7 @@ test_fixture_counts (void)
       g_assert_cmpuint (switti_transformer_config_count (&parts.transformer), ==, count_meta (meta, variants[i][0]));
       g_assert_cmpuint (switti_vae_config_count (&parts.vae), ==, count_meta (meta, "vae_params"));
     }
-  parts.text[0] = (SwittiTextConfig) { .layers = 3, .width = 64, .heads = 4, .mlp = 256, .vocab = 1000, .positions = 77 };
+  parts.text[0] = (SwittiTextConfig) { .layers = 3, .width = 64, .mlp = 256, .vocab = 1000, .positions = 77 };
   g_assert_cmpuint (switti_text_config_count (&parts.text[0]), ==, count_meta (meta, "clip_params"));
 }
 
@@ -560,7 +560,8 @@ test_from_parts (void)
   g_autoptr (SwittiBundle) bundle = NULL;
   SwittiWeights *weights = switti_weights_new_synthetic ("vae.", SWITTI_DTYPE_F32);
 
-  g_assert_true (switti_synthetic_config_parse ("depth=2,clip=small", &parts.transformer, &parts.vae, parts.text, NULL));
+  g_assert_true (
+      switti_synthetic_config_parse ("depth=2,clip=small", &parts.transformer, &parts.vae, parts.text, NULL));
   parts.vae_weights = weights;
   parts.transformer_weights = switti_weights_ref (weights);
   parts.text_weights[0] = switti_weights_ref (weights);

@@ -108,7 +108,9 @@ test_published_transformer (void)
 static void
 test_ffn_hidden (void)
 {
-  const int cases[][3] = { { 128, 341, 512 }, { 1024, 2730, 4096 }, { 1920, 5120, 7680 }, { 192, 512, 768 }, { 8, 21, 32 } };
+  const int cases[][3] = {
+    { 128, 341, 512 }, { 1024, 2730, 4096 }, { 1920, 5120, 7680 }, { 192, 512, 768 }, { 8, 21, 32 },
+  };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     for (int swiglu = 0; swiglu < 2; swiglu++)

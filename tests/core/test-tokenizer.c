@@ -13,14 +13,12 @@
 static char *
 fixture_path (const char *name)
 {
-  char *path = g_build_filename (g_getenv ("SWITTI_FIXTURES"), name, NULL);
+  const char *chosen = g_getenv ("SWITTI_FIXTURES");
+  g_autofree char *path = chosen != NULL ? g_build_filename (chosen, name, NULL) : NULL;
 
-  if (!g_file_test (path, G_FILE_TEST_EXISTS))
-    {
-      g_free (path);
-      path = g_test_build_filename (G_TEST_DIST, "fixtures", name, NULL);
-    }
-  return path;
+  if (path != NULL && g_file_test (path, G_FILE_TEST_EXISTS))
+    return g_steal_pointer (&path);
+  return g_test_build_filename (G_TEST_DIST, "fixtures", name, NULL);
 }
 
 static SwittiTokenizer *
@@ -164,7 +162,9 @@ static void
 test_white_space (void)
 {
   g_autoptr (SwittiTokenizer) tokenizer = open_clip ();
-  const char *const spaces[] = { " ", "\t\n", "\xc2\xa0", "\xc2\x85", "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe3\x80\x80  " };
+  const char *const spaces[] = {
+    " ", "\t\n", "\xc2\xa0", "\xc2\x85", "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe3\x80\x80  ",
+  };
   g_autofree char *expected = encode_to_string (tokenizer, "a cat");
 
   for (guint i = 0; i < G_N_ELEMENTS (spaces); i++)
@@ -193,7 +193,7 @@ test_long_texts (void)
         g_string_append (text, units[i]);
       start = g_get_monotonic_time ();
       ids = switti_tokenizer_encode (tokenizer, text->str);
-      g_test_message ("%s: %.3f s", units[i], (double) (g_get_monotonic_time () - start) * 1e-6);
+      g_test_message ("text %u: %.3f s", i, (double) (g_get_monotonic_time () - start) * 1e-6);
       g_assert_cmpuint (ids->len, >, 2);
       /* A second or two where sanitizers watch; a quadratic encoder would need minutes. */
       g_assert_cmpint (g_get_monotonic_time () - start, <, 20 * G_USEC_PER_SEC);
@@ -402,7 +402,8 @@ test_folder (void)
   const char *const files[][2] = {
     { "vocab.json", "{\"[B]\": 0, \"[E]\": 1, \"[P]\": 2, \"x\": 3, \"y</w>\": 4, \"xy</w>\": 5}" },
     { "merges.txt", "#version: 0.2\r\nx y</w>\r\n" },
-    { "special_tokens_map.json", "{\"bos_token\": \"wrong\", \"eos_token\": {\"content\": \"[E]\"}, \"pad_token\": \"[P]\"}" },
+    { "special_tokens_map.json",
+      "{\"bos_token\": \"wrong\", \"eos_token\": {\"content\": \"[E]\"}, \"pad_token\": \"[P]\"}" },
     { "tokenizer_config.json", "{\"bos_token\": \"[B]\", \"model_max_length\": 77}" },
   };
   g_autoptr (SwittiTokenizer) tokenizer = NULL;
