@@ -6,6 +6,7 @@
 
 #include "switti-error.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define MAX_INDEX_BYTES ((gsize) 1 << 20)
@@ -33,7 +34,7 @@ static gboolean
 mismatch (GError **error, const char *description, const char *what, int a, int b)
 {
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-               "The parts of %s do not fit together: %s (%d and %d); get all of them from one source.", description,
+               _ ("The parts of %s do not fit together: %s (%d and %d); get all of them from one source."), description,
                what, a, b);
   return FALSE;
 }
@@ -366,7 +367,7 @@ switti_bundle_hash_folder (const char *folder, GCancellable *cancellable, GError
       if (g_error_matches (read_error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
         g_propagate_error (error, g_steal_pointer (&read_error));
       else
-        g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "The model in “%s” could not be read: %s.", folder,
+        g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("The model in “%s” could not be read: %s."), folder,
                      read_error->message);
       return NULL;
     }

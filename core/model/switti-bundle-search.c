@@ -7,6 +7,7 @@
 #include "switti-build-config.h"
 #include "switti-error.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define DEFAULT_MODEL "icons"
@@ -155,10 +156,10 @@ set_not_found (const char *name, GError **error)
 
   if (*names == NULL)
     g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
-                 "There is no model installed; put one into “%s” or set SWITTI_MODEL_PATH.", place);
+                 _ ("There is no model installed; put one into “%s” or set SWITTI_MODEL_PATH."), place);
   else
-    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND, "There is no model called “%s”; installed are: %s.",
-                 name, installed);
+    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
+                 _ ("There is no model called “%s”; installed are: %s."), name, installed);
 }
 
 char *
@@ -172,7 +173,7 @@ switti_bundle_find_folder (const char *name_or_path, GError **error)
       if (is_model_folder (name_or_path))
         return g_canonicalize_filename (name_or_path, NULL);
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
-                   "“%s” is not a model: a folder with a " MODEL_INDEX " is needed.", name_or_path);
+                   _ ("“%s” is not a model: a folder with a %s is needed."), name_or_path, MODEL_INDEX);
       return NULL;
     }
 

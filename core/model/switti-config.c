@@ -10,6 +10,7 @@
 #include "switti-error.h"
 #include "switti-json-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <math.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ invalid (GError **error, const char *description, const char *format, ...)
   va_start (arguments, format);
   what = g_strdup_vprintf (format, arguments);
   va_end (arguments);
-  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "In %s, %s.", description, what);
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("In %s, %s."), description, what);
   return FALSE;
 }
 
@@ -414,14 +415,14 @@ load_config (const char *path, gsize *length, char **description, GError **error
   file = g_mapped_file_new (path, FALSE, &open_error);
   if (file == NULL)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "A configuration of the model could not be read: %s.",
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("A configuration of the model could not be read: %s."),
                    open_error->message);
       return NULL;
     }
   *length = g_mapped_file_get_length (file);
   if (*length > MAX_CONFIG_BYTES)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "%s is too large to be a configuration.",
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("%s is too large to be a configuration."),
                    *description);
       return NULL;
     }

@@ -7,6 +7,8 @@
 #include "switti-error.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -41,14 +43,14 @@ check_outline (const char *text, gsize length, const char *description, GError *
       else if (!g_ascii_isalnum (c) && (c == '\0' || strchr (" \t\r\n,:+-.", c) == NULL))
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       "%s is not valid JSON: there is a stray character at byte %" G_GSIZE_FORMAT ".", description, i);
+                       _ ("%s is not valid JSON: there is a stray character at byte %zu."), description, i);
           return FALSE;
         }
 
       if (depth > MAX_NESTING)
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       "%s is nested deeper than %d levels, which no model file needs.", description, MAX_NESTING);
+                       _ ("%s is nested deeper than %d levels, which no model file needs."), description, MAX_NESTING);
           return FALSE;
         }
     }
@@ -105,7 +107,7 @@ switti_json_parse_object (const char *text, gssize length, const char *descripti
 
   if (!g_utf8_validate (text, (gssize) n_bytes, NULL))
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "%s is not valid JSON: it is not UTF-8 text.",
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("%s is not valid JSON: it is not UTF-8 text."),
                    description);
       return NULL;
     }
@@ -118,7 +120,7 @@ switti_json_parse_object (const char *text, gssize length, const char *descripti
   g_signal_connect (parser, "object-member", G_CALLBACK (count_member), &n_parsed_members);
   if (!json_parser_load_from_data (parser, text, (gssize) n_bytes, &parse_error))
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "%s is not valid JSON: %s.", description,
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("%s is not valid JSON: %s."), description,
                    parse_error->message);
       return NULL;
     }
@@ -126,14 +128,14 @@ switti_json_parse_object (const char *text, gssize length, const char *descripti
   root = json_parser_get_root (parser);
   if (root == NULL || !JSON_NODE_HOLDS_OBJECT (root))
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "%s does not hold a JSON object.", description);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("%s does not hold a JSON object."), description);
       return NULL;
     }
   /* A repeated name replaces the earlier member, so that fewer are in the tree than were parsed. */
   if (count_members (root) != n_parsed_members)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "%s holds a name twice in the same JSON object.",
-                   description);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
+                   _ ("%s holds a name twice in the same JSON object."), description);
       return NULL;
     }
   return json_object_ref (json_node_get_object (root));
@@ -150,15 +152,15 @@ switti_json_load_object (const char *path, gsize max_bytes, GError **error)
   file = g_mapped_file_new (path, FALSE, &open_error);
   if (file == NULL)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "A file of the model could not be read: %s.",
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("A file of the model could not be read: %s."),
                    open_error->message);
       return NULL;
     }
   if (g_mapped_file_get_length (file) > max_bytes)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "“%s” is too large: %" G_GSIZE_FORMAT " bytes, where at most %" G_GSIZE_FORMAT " are expected.",
-                   path, g_mapped_file_get_length (file), max_bytes);
+                   _ ("“%s” is too large: %zu bytes, where at most %zu are expected."), path,
+                   g_mapped_file_get_length (file), max_bytes);
       return NULL;
     }
 
@@ -197,8 +199,8 @@ switti_json_read_int (JsonObject *object, const char *name, gint64 min, gint64 m
   if (!switti_json_node_get_integer (node, &number) || number < min || number > max)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "In %s, “%s” must be a whole number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ".", description,
-                   name, min, max);
+                   _ ("In %s, “%s” must be a whole number from %" PRId64 " to %" PRId64 "."), description, name, min,
+                   max);
       return FALSE;
     }
   *value = (int) number;
@@ -219,7 +221,7 @@ switti_json_read_double (JsonObject *object, const char *name, double min, doubl
   number = type == G_TYPE_INT64 || type == G_TYPE_DOUBLE ? json_node_get_double (node) : NAN;
   if (!(number >= min && number <= max))
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "In %s, “%s” must be a number from %g to %g.",
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("In %s, “%s” must be a number from %g to %g."),
                    description, name, min, max);
       return FALSE;
     }
@@ -237,8 +239,8 @@ switti_json_read_boolean (JsonObject *object, const char *name, gboolean *value,
     return TRUE;
   if (!JSON_NODE_HOLDS_VALUE (node) || json_node_get_value_type (node) != G_TYPE_BOOLEAN)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "In %s, “%s” must be true or false.", description,
-                   name);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("In %s, “%s” must be true or false."),
+                   description, name);
       return FALSE;
     }
   *value = json_node_get_boolean (node);

@@ -14,6 +14,7 @@
 #include "switti-error.h"
 #include "switti-json-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 /* The limit of the format's own reader. */
@@ -88,29 +89,29 @@ parse_tensor (SwittiSafetensors *self, const char *name, JsonNode *node, SwittiT
 
   if (dtype == NULL)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "In %s, tensor “%s” has no dtype.",
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("In %s, tensor “%s” has no dtype."),
                    self->description, name);
       return FALSE;
     }
   if (!parse_dtype (dtype, &view->dtype))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "In %s, tensor “%s” has dtype “%s”; use F32, F16 or BF16 weights instead.", self->description, name,
-                   dtype);
+                   _ ("In %s, tensor “%s” has dtype “%s”; use F32, F16 or BF16 weights instead."), self->description,
+                   name, dtype);
       return FALSE;
     }
   if (!parse_shape (switti_json_get_array (entry, "shape"), view) ||
       !switti_shape_bytes (view->dtype, view->n_dims, view->dims, &bytes))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "In %s, tensor “%s” needs a shape of at most %d sizes, whose product fits in memory.",
+                   _ ("In %s, tensor “%s” needs a shape of at most %d sizes, whose product fits in memory."),
                    self->description, name, SWITTI_TENSOR_MAX_DIMS);
       return FALSE;
     }
   if (!parse_extent (switti_json_get_array (entry, "data_offsets"), self->data_bytes, extent))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "In %s, tensor “%s” lies outside the file, which is broken or cut short; get it again.",
+                   _ ("In %s, tensor “%s” lies outside the file, which is broken or cut short; get it again."),
                    self->description, name);
       return FALSE;
     }
@@ -119,9 +120,8 @@ parse_tensor (SwittiSafetensors *self, const char *name, JsonNode *node, SwittiT
       g_autofree char *shape = switti_shape_to_string (view->n_dims, view->dims);
 
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "In %s, tensor “%s” of shape %s and dtype %s has %" G_GSIZE_FORMAT
-                   " bytes in place of %" G_GSIZE_FORMAT ".",
-                   self->description, name, shape, dtype, extent->end - extent->begin, bytes);
+                   _ ("In %s, tensor “%s” of shape %s and dtype %s has %zu bytes in place of %zu."), self->description,
+                   name, shape, dtype, extent->end - extent->begin, bytes);
       return FALSE;
     }
 
@@ -147,8 +147,8 @@ parse_metadata (SwittiSafetensors *self, JsonNode *node, GError **error)
           return TRUE;
         }
     }
-  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "In %s, “__metadata__” must map strings to strings.",
-               self->description);
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
+               _ ("In %s, “__metadata__” must map strings to strings."), self->description);
   return FALSE;
 }
 
@@ -176,7 +176,7 @@ check_tiling (SwittiSafetensors *self, GArray *extents, GError **error)
       if (extent->begin != position)
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       "In %s, tensor “%s” %s; the file is broken, get it again.", self->description, extent->name,
+                       _ ("In %s, tensor “%s” %s; the file is broken, get it again."), self->description, extent->name,
                        extent->begin < position ? "overlaps another one" : "follows a gap");
           return FALSE;
         }
@@ -185,7 +185,7 @@ check_tiling (SwittiSafetensors *self, GArray *extents, GError **error)
   if (position != self->data_bytes)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "%s has %" G_GSIZE_FORMAT " bytes that belong to no tensor; the file is broken, get it again.",
+                   _ ("%s has %zu bytes that belong to no tensor; the file is broken, get it again."),
                    self->description, self->data_bytes - position);
       return FALSE;
     }
@@ -250,13 +250,14 @@ read_header (SwittiSafetensors *self, GError **error)
   if (size < 8 || header_bytes < 2 || (header_bytes <= MAX_HEADER_BYTES && header_bytes > size - 8))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "%s is not a whole safetensors file: it ends inside its header; get it again.", self->description);
+                   _ ("%s is not a whole safetensors file: it ends inside its header; get it again."),
+                   self->description);
       return FALSE;
     }
   if (header_bytes > MAX_HEADER_BYTES || bytes[8] != '{')
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "%s is not a safetensors file: it does not begin with a header of at most %d bytes.",
+                   _ ("%s is not a safetensors file: it does not begin with a header of at most %d bytes."),
                    self->description, MAX_HEADER_BYTES);
       return FALSE;
     }
@@ -291,7 +292,7 @@ switti_safetensors_open (const char *path, GError **error)
   file = g_mapped_file_new (path, FALSE, &open_error);
   if (file == NULL)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "The weights could not be read: %s.", open_error->message);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("The weights could not be read: %s."), open_error->message);
       return NULL;
     }
   bytes = g_mapped_file_get_bytes (file);

@@ -6,6 +6,7 @@
 
 #include "switti-error.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define KNOWN_KEYS \
@@ -121,10 +122,11 @@ parse_item (const char *item, Specification *specification, GError **error)
 
   if (known)
     g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                 "“%s” does not fit a synthetic model; an example is depth=30,width=1920,reso=512,clip=small.", item);
+                 _ ("“%s” does not fit a synthetic model; an example is depth=30,width=1920,reso=512,clip=small."),
+                 item);
   else
     g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                 "A synthetic model has no setting “%s”; there are " KNOWN_KEYS ".", item);
+                 _ ("A synthetic model has no setting “%s”; there are %s."), item, KNOWN_KEYS);
   return FALSE;
 }
 
@@ -180,7 +182,7 @@ build_transformer (const Specification *specification, SwittiTransformerConfig *
       !switti_schedule_for_resolution (or_default (specification->resolution, 512), &config->schedule))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   "There is no published schedule for reso=%d; use 256, 512 or 1024, or give scales=1-2-….",
+                   _ ("There is no published schedule for reso=%d; use 256, 512 or 1024, or give scales=1-2-…."),
                    specification->resolution);
       return FALSE;
     }
@@ -190,14 +192,14 @@ build_transformer (const Specification *specification, SwittiTransformerConfig *
       (config->crop_cond && width % 8 != 0))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   "width=%d cannot be split into %d heads of a multiple of 4; choose width=%d or other heads.", width,
-                   config->heads, 64 * config->heads);
+                   _ ("width=%d cannot be split into %d heads of a multiple of 4; choose width=%d or other heads."),
+                   width, config->heads, 64 * config->heads);
       return FALSE;
     }
   if (config->context_dim <= config->pooled_dim)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   "context=%d must be above pooled=%d: it is the sum of both text encoders' widths.",
+                   _ ("context=%d must be above pooled=%d: it is the sum of both text encoders' widths."),
                    config->context_dim, config->pooled_dim);
       return FALSE;
     }
@@ -216,7 +218,7 @@ switti_synthetic_config_parse (const char *text, SwittiTransformerConfig *transf
       return FALSE;
   if (specification.ch % 32 != 0)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, "ch=%d is not a multiple of 32.", specification.ch);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, _ ("ch=%d is not a multiple of 32."), specification.ch);
       return FALSE;
     }
   if (!build_transformer (&specification, transformer, error))

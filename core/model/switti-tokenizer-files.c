@@ -10,6 +10,7 @@
 #include "switti-json-private.h"
 #include "switti-tokenizer-parts-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define MAX_FILE_BYTES ((gsize) 64 << 20)
@@ -87,7 +88,7 @@ read_vocabulary (Reader *reader, JsonObject *vocabulary, GError **error)
 
       if (!switti_json_node_get_integer (node, &id) || id < 0 || id >= MAX_ID)
         {
-          g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "In %s, token “%s” has no usable id.",
+          g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("In %s, token “%s” has no usable id."),
                        reader->description, symbol);
           return FALSE;
         }
@@ -126,7 +127,7 @@ add_merge (Reader *reader, const char *left, const char *right, GError **error)
   if (switti_bpe_add_merge (reader->bpe, reader->vocabulary, left, right))
     return TRUE;
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-               "In %s, the merge of “%s” and “%s” speaks of tokens that the vocabulary does not hold.",
+               _ ("In %s, the merge of “%s” and “%s” speaks of tokens that the vocabulary does not hold."),
                reader->description, left, right);
   return FALSE;
 }
@@ -141,7 +142,7 @@ add_merge_line (Reader *reader, const char *line, GError **error)
   if (space == NULL || space == line || space[1] == '\0' || strchr (space + 1, ' ') != NULL)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "In %s, “%.60s” is no merge: two tokens and one space are needed.", reader->description, line);
+                   _ ("In %s, “%.60s” is no merge: two tokens and one space are needed."), reader->description, line);
       return FALSE;
     }
   left = g_strndup (line, (gsize) (space - line));
@@ -156,7 +157,7 @@ read_merges (Reader *reader, const char *text, gsize length, GError **error)
 
   if (memchr (text, '\0', length) != NULL || !g_utf8_validate (text, (gssize) length, NULL))
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "In %s, the merges are not UTF-8 text.",
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("In %s, the merges are not UTF-8 text."),
                    reader->description);
       return FALSE;
     }
@@ -186,8 +187,9 @@ finish (Reader *reader, GError **error)
   special.pad_id = reader->pad_id >= 0 ? reader->pad_id : find_id (reader, reader->pad);
   if (special.bos_id < 0 || special.eos_id < 0)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "%s has no token “%s”, which every prompt needs.",
-                   reader->description, special.bos_id < 0 ? reader->bos : reader->eos);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
+                   _ ("%s has no token “%s”, which every prompt needs."), reader->description,
+                   special.bos_id < 0 ? reader->bos : reader->eos);
       return NULL;
     }
   if (special.pad_id < 0)
@@ -240,7 +242,7 @@ read_merge_node (Reader *reader, JsonNode *node, GError **error)
         return add_merge (reader, json_node_get_string (left), json_node_get_string (right), error);
     }
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-               "In %s, an entry of “merges” is neither “a b” nor a pair of tokens.", reader->description);
+               _ ("In %s, an entry of “merges” is neither “a b” nor a pair of tokens."), reader->description);
   return FALSE;
 }
 
@@ -259,7 +261,7 @@ read_added_tokens (Reader *reader, JsonArray *added, GError **error)
           id < 0)
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       "In %s, an entry of “added_tokens” has no usable content and id.", reader->description);
+                       _ ("In %s, an entry of “added_tokens” has no usable content and id."), reader->description);
           return FALSE;
         }
       add_symbol (reader, content, id);
@@ -277,15 +279,15 @@ read_tokenizer_json (Reader *reader, JsonObject *root, GError **error)
   if (vocabulary == NULL || merges == NULL)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "%s has no model with “vocab” and “merges”, as CLIP's byte-pair encoding needs.",
+                   _ ("%s has no model with “vocab” and “merges”, as CLIP's byte-pair encoding needs."),
                    reader->description);
       return NULL;
     }
   if (g_strcmp0 (switti_json_get_string (model, "end_of_word_suffix"), SWITTI_WORD_END) != 0)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_UNSUPPORTED,
-                   "%s does not end words in “" SWITTI_WORD_END "”; only tokenizers of CLIP's kind can be used.",
-                   reader->description);
+                   _ ("%s does not end words in “%s”; only tokenizers of CLIP's kind can be used."),
+                   reader->description, SWITTI_WORD_END);
       return NULL;
     }
   if (!read_vocabulary (reader, vocabulary, error) ||
@@ -365,12 +367,14 @@ open_vocab_and_merges (Reader *reader, const char *vocab_path, const char *merge
   merges = g_mapped_file_new (merges_path, FALSE, &open_error);
   if (merges == NULL)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "The tokenizer could not be read: %s.", open_error->message);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("The tokenizer could not be read: %s."),
+                   open_error->message);
       return NULL;
     }
   if (g_mapped_file_get_length (merges) > MAX_FILE_BYTES)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "“%s” is too large for a tokenizer.", merges_path);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("“%s” is too large for a tokenizer."),
+                   merges_path);
       return NULL;
     }
   return read_vocab_and_merges (reader, vocabulary,
@@ -396,7 +400,7 @@ switti_tokenizer_open (const char *folder, int bos_id, int eos_id, int pad_id, G
   if (!g_file_test (json_path, G_FILE_TEST_EXISTS))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
-                   "“%s” holds no tokenizer: vocab.json and merges.txt, or tokenizer.json, are needed.", folder);
+                   _ ("“%s” holds no tokenizer: vocab.json and merges.txt, or tokenizer.json, are needed."), folder);
       return NULL;
     }
   root = switti_json_load_object (json_path, MAX_FILE_BYTES, error);
@@ -423,7 +427,7 @@ read_bpe_lines (Reader *reader, GDataInputStream *lines, GError **error)
       if (pair == NULL || g_strv_length (pair) != 2)
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       "%s does not hold CLIP's %d merges; get it again.", reader->description, CLIP_MERGES);
+                       _ ("%s does not hold CLIP's %d merges; get it again."), reader->description, CLIP_MERGES);
           return FALSE;
         }
       joined = g_strconcat (pair[0], pair[1], NULL);
@@ -454,7 +458,8 @@ switti_tokenizer_open_bpe (const char *path, GError **error)
 
   if (compressed == NULL)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, "The tokenizer could not be read: %s.", open_error->message);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("The tokenizer could not be read: %s."),
+                   open_error->message);
       return NULL;
     }
   plain = g_converter_input_stream_new (G_INPUT_STREAM (compressed), G_CONVERTER (decompressor));

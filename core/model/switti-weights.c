@@ -9,6 +9,7 @@
 #include "switti-safetensors-private.h"
 #include "switti-synthetic-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define MAX_INDEX_BYTES ((gsize) 64 << 20)
@@ -122,7 +123,7 @@ open_sharded (const char *folder, const char *index_path, GError **error)
   weight_map = switti_json_get_object (index, "weight_map");
   if (weight_map == NULL)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, "“%s” has no “weight_map”.", index_path);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID, _ ("“%s” has no “weight_map”."), index_path);
       return NULL;
     }
 
@@ -137,7 +138,7 @@ open_sharded (const char *folder, const char *index_path, GError **error)
       if (!is_plain_file_name (shard))
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       "“%s” must name a file in its own folder for “%s”.", index_path, name);
+                       _ ("“%s” must name a file in its own folder for “%s”."), index_path, name);
           return NULL;
         }
       file = open_shard (self, opened, folder, shard, error);
@@ -146,7 +147,7 @@ open_sharded (const char *folder, const char *index_path, GError **error)
       if (!switti_safetensors_lookup (file, name, &view))
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       "“%s” says that “%s” is in “%s”, where it is not; get the model again.", index_path, name,
+                       _ ("“%s” says that “%s” is in “%s”, where it is not; get the model again."), index_path, name,
                        shard);
           return NULL;
         }
@@ -174,7 +175,7 @@ switti_weights_open_folder (const char *folder, GError **error)
     }
 
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
-               "“%s” has no weights: model.safetensors or model.safetensors.index.json is needed.", folder);
+               _ ("“%s” has no weights: model.safetensors or model.safetensors.index.json is needed."), folder);
   return NULL;
 }
 
@@ -285,7 +286,7 @@ allocate_host (gsize bytes, const char *name, GError **error)
     memory = aligned_alloc (64, rounded & ~(gsize) 63);
   if (memory == NULL)
     g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_OUT_OF_MEMORY,
-                 "There are not %" G_GSIZE_FORMAT " bytes of memory free for “%s”; close other programs.", bytes, name);
+                 _ ("There are not %zu bytes of memory free for “%s”; close other programs."), bytes, name);
   return memory;
 }
 
@@ -304,8 +305,8 @@ check_shape (SwittiWeights *self, const char *name, const SwittiTensor *view, in
   stored = switti_shape_to_string (view->n_dims, view->dims);
   expected = switti_shape_to_string (n_dims, dims);
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-               "In “%s”, tensor “%s” has shape %s where the model's config.json asks for %s.", self->description, name,
-               stored, expected);
+               _ ("In “%s”, tensor “%s” has shape %s where the model's config.json asks for %s."), self->description,
+               name, stored, expected);
   return FALSE;
 }
 
@@ -316,7 +317,7 @@ find_stored (SwittiWeights *self, const char *name, int n_dims, const gint64 *di
   if (!lookup_in_files (self, name, view))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   "“%s” has no tensor “%s”, which the model's config.json asks for.", self->description, name);
+                   _ ("“%s” has no tensor “%s”, which the model's config.json asks for."), self->description, name);
       return FALSE;
     }
   return check_shape (self, name, view, n_dims, dims, error);
@@ -329,7 +330,7 @@ count_elements (const char *name, SwittiDtype dtype, int n_dims, const gint64 *d
   if (switti_shape_count (n_dims, dims, count) && switti_shape_bytes (dtype, n_dims, dims, bytes))
     return TRUE;
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-               "The configuration makes tensor “%s” larger than any memory.", name);
+               _ ("The configuration makes tensor “%s” larger than any memory."), name);
   return FALSE;
 }
 
