@@ -215,6 +215,80 @@ test_reproducible (void)
   inputs_clear (&inputs);
 }
 
+/* A model as large as products and attention need to be cut into tiles, with odd widths: image `order[i]` of three has
+ * its own prompt, inputs and cache slot. Returns the last scale's logits. */
+static float *
+run_tiled (SwittiDtype dtype, gboolean ar, int n_threads, int n_images, const gint32 *order, gsize *count)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SwittiDevice) device = fixture_device (n_threads);
+  g_autoptr (SwittiWeights) weights = switti_weights_new_synthetic ("switti.", SWITTI_DTYPE_F32);
+  g_autoptr (SwittiTransformer) model = NULL;
+  g_autoptr (SwittiTransformerRun) run = NULL;
+  g_autofree float *context = fixture_input ("test/ctx", 1, 3 * SWITTI_TEXT_LENGTH * 96);
+  g_autofree float *pooled = fixture_input ("test/pool", 1, 3 * 80);
+  const int n_valid[] = { 1, 33, 77 };
+  SwittiTransformerConfig config;
+  float *logits = NULL;
+
+  fixture_tiny_transformer (ar ? "ar" : "nar", &config);
+  config.width = 192;
+  config.heads = 3;
+  config.ffn_hidden = 345;
+  config.vocab = 301;
+  config.context_dim = 96;
+  config.pooled_dim = 80;
+  config.schedule = (SwittiSchedule){ 3, { 1, 7, 17 } };
+  model = switti_transformer_new (device, &config, weights, dtype, &error);
+  g_assert_no_error (error);
+  run = switti_transformer_run_new (model, 3, 3, &error);
+  g_assert_no_error (error);
+  memcpy (switti_transformer_run_get_context (run), context, sizeof (float) * 3 * SWITTI_TEXT_LENGTH * 96);
+  memcpy (switti_transformer_run_get_pooled (run), pooled, sizeof (float) * 3 * 80);
+  g_assert_true (switti_transformer_run_set_conditions (run, 3, n_valid, NULL, NULL, &error));
+  for (int s = 0; s < 3; s++)
+    {
+      const gsize n = (gsize) config.schedule.side[s] * (gsize) config.schedule.side[s];
+      float *input = fixture_device_alloc (device, sizeof (float) * (gsize) n_images * n * LATENT);
+      float *output = fixture_device_alloc (device, sizeof (float) * (gsize) n_images * n * 301);
+
+      for (int i = 0; i < n_images; i++)
+        {
+          g_autofree char *name = g_strdup_printf ("test/x%d/%d", s, order[i]);
+
+          switti_synthetic_fill (name, 1, n * LATENT, input + (gsize) i * n * LATENT);
+        }
+      g_assert_true (
+          switti_transformer_run_scale (run, s, n_images, order, order, s > 0 ? input : NULL, output, &error));
+      g_free (logits);
+      *count = n * 301;
+      logits = fixture_download (device, output, sizeof (float) * (gsize) n_images * *count);
+      switti_device_free (device, input);
+      switti_device_free (device, output);
+    }
+  return logits;
+}
+
+static void
+test_reproducible_tiled (void)
+{
+  static const SwittiDtype dtypes[] = { SWITTI_DTYPE_F32, SWITTI_DTYPE_BF16 };
+  static const gint32 all[] = { 0, 1, 2 }, apart[] = { 2, 0 };
+
+  for (gsize d = 0; d < G_N_ELEMENTS (dtypes); d++)
+    for (int ar = 0; ar < 2; ar++)
+      {
+        gsize count;
+        g_autofree float *batch = run_tiled (dtypes[d], ar, 1, 3, all, &count);
+        g_autofree float *two = run_tiled (dtypes[d], ar, 2, 2, apart, &count);
+        g_autofree float *alone = run_tiled (dtypes[d], ar, 2, 1, &all[1], &count);
+
+        g_assert_cmpmem (batch, count * sizeof (float), two + count, count * sizeof (float));
+        g_assert_cmpmem (batch + count, count * sizeof (float), alone, count * sizeof (float));
+        g_assert_cmpmem (batch + 2 * count, count * sizeof (float), two, count * sizeof (float));
+      }
+}
+
 static void
 test_rope_table (void)
 {
@@ -314,6 +388,7 @@ main (int argc, char **argv)
   g_test_add_func ("/transformer/logits/f32", test_logits_f32);
   g_test_add_func ("/transformer/logits/bf16", test_logits_bf16);
   g_test_add_func ("/transformer/reproducible", test_reproducible);
+  g_test_add_func ("/transformer/reproducible-tiled", test_reproducible_tiled);
   g_test_add_func ("/transformer/rope-table", test_rope_table);
   g_test_add_func ("/transformer/crop-condition", test_crop_condition);
   g_test_add_func ("/transformer/wrong-shape", test_wrong_shape);
