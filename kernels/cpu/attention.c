@@ -146,7 +146,16 @@ pack_values (const Operands *op, WordFormat format, Tile *tile, int64_t first, i
     }
 }
 
-/* Scores [lane, lane + SOFTMAX_LANES) of a block to weights, in place; pairs of weights move to the block's first half. */
+/* Two weights as bf16 in a word, rounded to nearest even. All of it in 32 bits, unlike switti_f32_to_bf16(): loops keep
+ * the full width of their vectors. A weight is at most 1, or the NaN that arithmetic makes, which stays one. */
+SWITTI_INLINE uint32_t
+weight_pair (float low, float high)
+{
+  const uint32_t a = switti_bits_from_float (low), b = switti_bits_from_float (high);
+  return ((a + 0x7fffu + ((a >> 16) & 1u)) >> 16) | ((b + 0x7fffu + ((b >> 16) & 1u)) & 0xffff0000u);
+}
+
+/* Scores [lane, lane + SOFTMAX_LANES) of a block to weights, in place; pairs move to the first half of its rows. */
 SWITTI_INLINE void
 softmax_lanes (const Operands *op, WordFormat format, Tile *tile, int64_t lane, int64_t first, int64_t count)
 {
@@ -200,9 +209,8 @@ softmax_lanes (const Operands *op, WordFormat format, Tile *tile, int64_t lane, 
           {
             const float a = switti_exp (low[i] - greatest[i]);
             const float b = switti_exp (high[i] - greatest[i]) * present;
-            const uint32_t word = switti_f32_to_bf16 (a) | (uint32_t) switti_f32_to_bf16 (b) << 16;
             total[i] = (total[i] + a) + b;
-            scores[j / 2 * lanes + i] = switti_float_from_bits (word);
+            scores[j / 2 * lanes + i] = switti_float_from_bits (weight_pair (a, b));
           }
       }
   memcpy (tile->total + lane, total, sizeof total);
@@ -316,6 +324,7 @@ attention_op (SwittiKernelContext *context, const SwittiAttention *attention, co
   const int64_t tiles = attention->batch * attention->heads * ((attention->n + max_lanes - 1) / max_lanes);
   const size_t scratch = (size_t) (round_up (attention->d, TILE_ROWS) * (2 * max_lanes + key_block)
                                    + (key_block + 4) * max_lanes);
+  const double work = (double) tiles * (double) attention->m * (double) attention->d;
   WordFormat format = attention->dtype == SWITTI_DTYPE_F32 ? WORDS_F32 : WORDS_BF16;
 
   if (!switti_is_activation_dtype (attention->dtype) || scratch > SWITTI_CPU_THREAD_SCRATCH
@@ -326,7 +335,7 @@ attention_op (SwittiKernelContext *context, const SwittiAttention *attention, co
     format = WORDS_PAIRS;
 #endif
 
-#pragma omp parallel for num_threads(context->n_threads) schedule(dynamic)
+#pragma omp parallel for num_threads(context->n_threads) schedule(dynamic) if (work > SWITTI_SERIAL_ELEMENTS)
   for (int64_t i = 0; i < tiles; i++)
     {
       Tile tile = open_tile (context, &op, format, i, max_lanes, key_block);

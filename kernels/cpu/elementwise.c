@@ -4,8 +4,6 @@
  */
 #include "math-private.h"
 
-/* Elements below which waking the other threads costs more than they save. */
-#define SERIAL_ELEMENTS 16384
 /* Elements that a thread takes at a time where rows have no meaning. */
 #define BLOCK_ELEMENTS 4096
 
@@ -30,7 +28,7 @@ swiglu (SwittiKernelContext *context, int64_t rows, int64_t hidden, SwittiDtype 
 {
   if (!switti_is_activation_dtype (dtype))
     return SWITTI_KERNEL_INVALID;
-#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (rows * hidden > SERIAL_ELEMENTS)
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (rows * hidden > SWITTI_SERIAL_ELEMENTS)
   for (int64_t r = 0; r < rows; r++)
     {
       const void *row_in = switti_at (dtype, gate_up, r * in_stride);
@@ -66,8 +64,9 @@ static SwittiKernelStatus
 add_rows (SwittiKernelContext *context, int64_t batch, int64_t n, int64_t width, const float *x,
           int64_t x_image_stride, const float *rows, float *out)
 {
-#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (batch * n * width > SERIAL_ELEMENTS)
-  for (int64_t r = 0; r < batch * n; r++)
+  const int64_t rows_out = batch * n;
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (rows_out * width > SWITTI_SERIAL_ELEMENTS)
+  for (int64_t r = 0; r < rows_out; r++)
     {
       const float *x_row = x + (r / n) * x_image_stride + (r % n) * width;
       const float *added = rows + (r % n) * width;
@@ -158,7 +157,7 @@ convert (SwittiKernelContext *context, int64_t count, SwittiDtype in_dtype, cons
 {
   if (!is_readable (in_dtype) || !is_writable (out_dtype))
     return SWITTI_KERNEL_INVALID;
-#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (count > SERIAL_ELEMENTS)
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (count > SWITTI_SERIAL_ELEMENTS)
   for (int64_t start = 0; start < count; start += BLOCK_ELEMENTS)
     {
       float block[BLOCK_ELEMENTS];
@@ -179,7 +178,7 @@ embed (SwittiKernelContext *context, int64_t rows, int64_t width, int64_t entrie
     if (ids[r] < 0 || ids[r] >= entries)
       return SWITTI_KERNEL_INVALID;
 
-#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (rows * width > SERIAL_ELEMENTS)
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (rows * width > SWITTI_SERIAL_ELEMENTS)
   for (int64_t r = 0; r < rows; r++)
     {
       float *out_row = out + r * width;
@@ -197,7 +196,7 @@ embed (SwittiKernelContext *context, int64_t rows, int64_t width, int64_t entrie
 static SwittiKernelStatus
 accumulate (SwittiKernelContext *context, int64_t count, float a, const float *x, float b, const float *y, float *out)
 {
-#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (count > SERIAL_ELEMENTS)
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (count > SWITTI_SERIAL_ELEMENTS)
   for (int64_t start = 0; start < count; start += BLOCK_ELEMENTS)
     {
       const int64_t end = block_end (start, count);
@@ -236,7 +235,7 @@ image_to_rgb8 (SwittiKernelContext *context, int64_t pixels, SwittiDtype x_dtype
   const int64_t count = pixels * 3;
   if (!switti_is_activation_dtype (x_dtype))
     return SWITTI_KERNEL_INVALID;
-#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (count > SERIAL_ELEMENTS)
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (count > SWITTI_SERIAL_ELEMENTS)
   for (int64_t start = 0; start < count; start += BLOCK_ELEMENTS)
     {
       if (x_dtype == SWITTI_DTYPE_F32)
@@ -253,7 +252,7 @@ rgb8_to_image (SwittiKernelContext *context, int64_t pixels, const uint8_t *rgb,
   const int64_t count = pixels * 3;
   if (!switti_is_activation_dtype (x_dtype))
     return SWITTI_KERNEL_INVALID;
-#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (count > SERIAL_ELEMENTS)
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (count > SWITTI_SERIAL_ELEMENTS)
   for (int64_t start = 0; start < count; start += BLOCK_ELEMENTS)
     {
 #pragma omp simd

@@ -31,6 +31,9 @@ switti_bits_from_float (float value)
   return bits;
 }
 
+/* Elements below which waking the other threads costs more than they save. */
+#define SWITTI_SERIAL_ELEMENTS 16384
+
 /* condition ? a : b, by a mask: what follows a branch to a constant would be compiled twice, once for the constant. */
 SWITTI_INLINE float
 switti_select (bool condition, float a, float b)

@@ -140,7 +140,7 @@ norm_rows (SwittiKernelContext *context, const Operands *op, const NormRowFunc f
     return SWITTI_KERNEL_INVALID;
 
   const NormRowFunc func = funcs[norm->y_dtype == SWITTI_DTYPE_BF16][norm->h_dtype == SWITTI_DTYPE_BF16];
-#pragma omp parallel num_threads(context->n_threads)
+#pragma omp parallel num_threads(context->n_threads) if (norm->batch * norm->n * c > SWITTI_SERIAL_ELEMENTS)
   {
     float *gate = switti_cpu_thread_scratch (context, omp_get_thread_num ());
     float *factor = gate + c, *offset = factor + c;
@@ -149,9 +149,10 @@ norm_rows (SwittiKernelContext *context, const Operands *op, const NormRowFunc f
     for (int64_t r = 0; r < norm->batch * norm->n; r++)
       {
         const int64_t image = r / norm->n;
-        const NormRow row = { .c = c, .eps = norm->eps, .x = op->x + r * c, .y = switti_at (norm->y_dtype, op->y, r * c),
-                              .h = switti_at_mutable (norm->h_dtype, op->h, r * c), .gate = gate, .factor = factor,
-                              .offset = offset };
+        const NormRow row = { .c = c, .eps = norm->eps, .x = op->x + r * c,
+                              .y = switti_at (norm->y_dtype, op->y, r * c),
+                              .h = switti_at_mutable (norm->h_dtype, op->h, r * c),
+                              .gate = gate, .factor = factor, .offset = offset };
         if (combined != image)
           combine_vectors (op, op->group_index != NULL ? op->group_index[image] : image, gate, factor, offset);
         combined = image;

@@ -74,7 +74,7 @@ qk_norm_rope (SwittiKernelContext *context, const SwittiQkNormRope *op, const fl
 {
   const void *const in[3] = { q, k, v };
   void *const out[3] = { q_out, k_out, v_out };
-  const int64_t rows = op->batch * op->n;
+  const int64_t rows = op->batch * op->n, width = op->heads * op->d;
 
   if (!switti_is_activation_dtype (op->dtype) || (rope != NULL && op->d % 2 != 0))
     return SWITTI_KERNEL_INVALID;
@@ -82,7 +82,7 @@ qk_norm_rope (SwittiKernelContext *context, const SwittiQkNormRope *op, const fl
     if (in[i] != NULL && out[i] == NULL)
       return SWITTI_KERNEL_INVALID;
 
-#pragma omp parallel for num_threads(context->n_threads) schedule(static)
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (rows * width > SWITTI_SERIAL_ELEMENTS)
   for (int64_t r = 0; r < rows; r++)
     {
       if (op->dtype == SWITTI_DTYPE_F32)

@@ -52,7 +52,7 @@ guide (const SwittiSample *sample, const float *prompt, const float *null_logits
     }
 }
 
-/* The greatest key that at least k of the keys reach: the k-th largest. */
+/* A key that the k largest reach and, but for those equal to the k-th, no other. */
 static uint32_t
 kth_largest (const uint32_t *keys, int64_t count, int64_t k)
 {
@@ -64,10 +64,27 @@ kth_largest (const uint32_t *keys, int64_t count, int64_t k)
 #pragma omp simd reduction(+ : reached)
       for (int64_t i = 0; i < count; i++)
         reached += keys[i] >= candidate;
-      if (reached >= k)
+      /* Exactly k: the candidate parts them, wherever between two keys it lies. */
+      if (reached == k)
+        return candidate;
+      if (reached > k)
         threshold = candidate;
     }
   return threshold;
+}
+
+/* The first of the greatest scores; 0 where none compares. */
+static int64_t
+find_greatest (const float *scores, int64_t count)
+{
+  float greatest = -INFINITY;
+#pragma omp simd reduction(max : greatest)
+  for (int64_t i = 0; i < count; i++)
+    greatest = scores[i] > greatest ? scores[i] : greatest;
+  for (int64_t i = 0; i < count; i++)
+    if (scores[i] == greatest)
+      return i;
+  return 0;
 }
 
 /* The greatest key below which the weights sum to at most `limit`. */
@@ -167,7 +184,6 @@ draw (Row *row, int64_t count)
 {
   const uint32_t key0 = (uint32_t) row->seed, key1 = (uint32_t) (row->seed >> 32);
   const uint32_t position = (uint32_t) row->position, scale = (uint32_t) row->sample->scale_index;
-  int64_t best = 0;
 
   for (int64_t i = 0; i < count; i++)
     row->weights[i] = row->logits[row->codes[i]];
@@ -175,14 +191,13 @@ draw (Row *row, int64_t count)
   for (int64_t i = 0; i < count; i++)
     {
       const uint32_t code = (uint32_t) row->codes[i];
-      const SwittiPhiloxBlock block = switti_philox ((SwittiPhiloxBlock){ { code >> 2, position, scale, 0 } }, key0, key1);
+      const SwittiPhiloxBlock block
+          = switti_philox ((SwittiPhiloxBlock){ { code >> 2, position, scale, 0 } }, key0, key1);
       const uint32_t even = code & 2u ? block.word[2] : block.word[0];
       const uint32_t odd = code & 2u ? block.word[3] : block.word[1];
       row->scores[i] = row->weights[i] + switti_gumbel (code & 1u ? odd : even);
     }
-  for (int64_t i = 1; i < count; i++)
-    best = row->scores[i] > row->scores[best] ? i : best;
-  return row->codes[best];
+  return row->codes[find_greatest (row->scores, count)];
 }
 
 /* The Gumbel numbers of a whole row, into row->scores. */
@@ -237,7 +252,6 @@ smooth (Row *row, const float *gumbel, const float *codebook, float *h)
 {
   const SwittiSample *sample = row->sample;
   const int64_t v = sample->v;
-  int64_t best = 0;
 
   if (gumbel == NULL)
     fill_gumbel (row);
@@ -246,8 +260,7 @@ smooth (Row *row, const float *gumbel, const float *codebook, float *h)
 #pragma omp simd
   for (int64_t i = 0; i < v; i++)
     row->scores[i] += row->logits[i] * sample->gumbel_sharpness;
-  for (int64_t i = 1; i < v; i++)
-    best = row->scores[i] > row->scores[best] ? i : best;
+  const int64_t best = find_greatest (row->scores, v);
   /* The largest is taken off before the division by a small tau, where the difference is still exact. */
   const float greatest = row->scores[best];
   const float inverse = 1.0f / sample->gumbel_tau;

@@ -195,7 +195,8 @@ test_accumulate (gconstpointer isa)
                                                       with_y ? y.data : NULL, out.data));
         for (gsize i = 0; i < counts[c]; i++)
           /* Three roundings of sums and products below 2. */
-          assert_element (&out, i, out.value[i] + (double) 0.3f * x.value[i] + (with_y ? (double) -0.7f * y.value[i] : 0),
+          assert_element (&out, i,
+                          out.value[i] + (double) 0.3f * x.value[i] + (with_y ? (double) -0.7f * y.value[i] : 0.0),
                           3.0 * ROUNDING * 2.0);
         operand_clear (&x);
         operand_clear (&y);

@@ -44,9 +44,8 @@ run (SwittiKernelContext *context, const Case *test, gint64 first, gint64 batch)
 
   norm.batch = batch;
   scratch = g_aligned_alloc (kernels->group_norm_scratch_bytes (context, &norm), 1, 64);
-  assert_ok (kernels->group_norm (context, &norm,
-                                  (const char *) test->x.data + (gsize) (first * image) * switti_dtype_size (norm.x_dtype),
-                                  test->weight.data, test->bias.data, scratch, y.data));
+  const char *x = (const char *) test->x.data + (gsize) (first * image) * switti_dtype_size (norm.x_dtype);
+  assert_ok (kernels->group_norm (context, &norm, x, test->weight.data, test->bias.data, scratch, y.data));
   g_aligned_free (scratch);
   return y;
 }
