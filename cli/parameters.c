@@ -8,6 +8,7 @@
 #include "switti-recipe-private.h"
 
 #include <glib/gi18n.h>
+#include <math.h>
 
 static gboolean on_parameter (const char *option, const char *text, gpointer data, GError **error);
 
@@ -77,7 +78,7 @@ parse_double (const char *text, double *number)
   char *end = NULL;
 
   *number = g_ascii_strtod (text, &end);
-  return end != text && *end == '\0';
+  return end != text && *end == '\0' && isfinite (*number);
 }
 
 static GValue *

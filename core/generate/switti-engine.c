@@ -35,17 +35,17 @@ check_parts (SwittiBundle *bundle, GError **error)
   const SwittiVaeConfig *vae = &parts->vae;
 
   if (transformer->vocab != vae->vocab)
-    return mismatch (bundle, "the transformer and the VAE differ in their number of codes", error);
+    return mismatch (bundle, _ ("the transformer and the VAE differ in their number of codes"), error);
   if (transformer->latent != vae->latent)
-    return mismatch (bundle, "the transformer and the VAE differ in their latent channels", error);
+    return mismatch (bundle, _ ("the transformer and the VAE differ in their latent channels"), error);
   if (transformer->schedule.n_scales != vae->schedule.n_scales
       || memcmp (transformer->schedule.side, vae->schedule.side,
                  sizeof (int) * (gsize) vae->schedule.n_scales) != 0)
-    return mismatch (bundle, "the transformer and the VAE differ in their scales", error);
+    return mismatch (bundle, _ ("the transformer and the VAE differ in their scales"), error);
   if (parts->text[0].width + parts->text[1].width != transformer->context_dim)
-    return mismatch (bundle, "the text encoders are not as wide as the transformer's context", error);
+    return mismatch (bundle, _ ("the text encoders are not as wide as the transformer's context"), error);
   if (parts->text[1].width != transformer->pooled_dim)
-    return mismatch (bundle, "the second text encoder is not as wide as the transformer's pooled text", error);
+    return mismatch (bundle, _ ("the second text encoder is not as wide as the transformer's pooled text"), error);
   return TRUE;
 }
 

@@ -157,8 +157,10 @@ check_replaceable (const char *path, const char *display, GError **error)
   if (g_stat (path, &status) != 0 || S_ISREG (status.st_mode))
     return TRUE;
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
-               _ ("Cannot write the picture to %s because it is %s; give a file's name."), display,
-               S_ISDIR (status.st_mode) ? "a folder" : "not a regular file");
+               S_ISDIR (status.st_mode)
+                 ? _ ("Cannot write the picture to %s because it is a folder; give a file's name.")
+                 : _ ("Cannot write the picture to %s because it is not a regular file; give a file's name."),
+               display);
   return FALSE;
 }
 

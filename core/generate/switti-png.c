@@ -112,7 +112,7 @@ switti_png_encode (int width, int height, const guint8 *pixels, const char *reci
     {
       g_byte_array_unref (encoder.bytes);
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot write the picture as PNG: %s."),
-                   encoder.words[0] ? encoder.words : "libpng cannot be used");
+                   encoder.words[0] ? encoder.words : _ ("libpng cannot be used"));
       return NULL;
     }
   return g_byte_array_free_to_bytes (encoder.bytes);
@@ -177,7 +177,7 @@ switti_png_load_recipe (const char *path, GError **error)
   fclose (decoder.file);
   if (!good)
     g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot read %s as PNG: %s."), display,
-                 decoder.words[0] ? decoder.words : "libpng cannot be used");
+                 decoder.words[0] ? decoder.words : _ ("libpng cannot be used"));
   else if (recipe == NULL)
     g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("There is no recipe in %s; choose a PNG that Switti wrote."),
                  display);

@@ -65,7 +65,7 @@ static gboolean
 read_string (const char *key, JsonNode *node, char **value, GError **error)
 {
   if (json_node_get_value_type (node) != G_TYPE_STRING)
-    return report_kind (key, "text", error);
+    return report_kind (key, _ ("text"), error);
   g_free (*value);
   *value = json_node_dup_string (node);
   return TRUE;
@@ -84,7 +84,7 @@ read_seed (const char *key, JsonNode *node, guint64 *value, GError **error)
   if (type == G_TYPE_STRING
       && g_ascii_string_to_unsigned (json_node_get_string (node), 10, 0, G_MAXUINT64, value, NULL))
     return TRUE;
-  return report_kind (key, "a whole number from 0 to 18446744073709551615", error);
+  return report_kind (key, _ ("a whole number from 0 to 18446744073709551615"), error);
 }
 
 /* Whole numbers may be written as 2 or as 2.0. */
@@ -101,16 +101,16 @@ read_number (const SwittiParameterInfo *info, const char *key, JsonNode *node, S
   else if (type == G_TYPE_DOUBLE)
     number = json_node_get_double (node);
   else
-    return report_kind (key, "a number", error);
+    return report_kind (key, _ ("a number"), error);
   if (info->kind == SWITTI_PARAMETER_DOUBLE)
     {
       if (!isfinite (number))
-        return report_kind (key, "a number", error);
+        return report_kind (key, _ ("a number"), error);
       *(double *) field = number;
       return TRUE;
     }
   if (!(number >= G_MININT && number <= G_MAXINT) || number != floor (number))
-    return report_kind (key, "a whole number", error);
+    return report_kind (key, _ ("a whole number"), error);
   *(int *) field = (int) number;
   return TRUE;
 }
@@ -130,7 +130,7 @@ read_parameter (const SwittiParameterInfo *info, const char *key, JsonNode *node
       return TRUE;
     }
   if (!JSON_NODE_HOLDS_VALUE (node))
-    return report_kind (key, "a single value", error);
+    return report_kind (key, _ ("a single value"), error);
   switch (info->kind)
     {
     case SWITTI_PARAMETER_STRING:
@@ -139,7 +139,7 @@ read_parameter (const SwittiParameterInfo *info, const char *key, JsonNode *node
       return read_seed (key, node, field, error);
     case SWITTI_PARAMETER_BOOLEAN:
       if (json_node_get_value_type (node) != G_TYPE_BOOLEAN)
-        return report_kind (key, "true or false", error);
+        return report_kind (key, _ ("true or false"), error);
       *(gboolean *) field = json_node_get_boolean (node);
       return TRUE;
     default:

@@ -311,12 +311,12 @@ gboolean
 switti_request_validate_sampling (SwittiRequest *self, SwittiBundle *bundle, GError **error)
 {
   const SwittiParameters *parameters = &self->parameters;
-  const char *scales = "its number of scales";
+  const char *scales = _ ("its number of scales");
   int n_scales = switti_bundle_get_n_scales (bundle);
   int vocab = switti_bundle_get_parts (bundle)->transformer.vocab;
 
   return switti_parameters_check (parameters, error)
-         && check_limit ("top-k", parameters->top_k, vocab, "its number of codes", error)
+         && check_limit ("top-k", parameters->top_k, vocab, _ ("its number of codes"), error)
          && check_limit ("smooth-start", parameters->smooth_start, n_scales, scales, error)
          && check_limit ("guidance-start", parameters->guidance_start, n_scales, scales, error)
          && check_limit ("guidance-end", parameters->guidance_end, n_scales, scales, error);
