@@ -71,19 +71,16 @@ switti_transformer_run_free_condition_plans (SwittiTransformerRun *run)
     }
 }
 
-/* C values: for each of (oh, ow, top, left) C/8 sines, then C/8 cosines. The phases reach thousands of radians, so they
- * stay in float32 whatever the model's dtype. */
-static void
-embed_crop (const SwittiTransformer *model, int height, int width, float *out)
+void
+switti_crop_embedding (const float *frequencies, int n, int height, int width, float *out)
 {
-  const int n = model->config.width / 8;
   float values[4];
 
   switti_crop_condition (height, width, values);
   for (int i = 0; i < 4; i++)
     for (int j = 0; j < n; j++)
       {
-        float phase = values[i] * model->crop_frequencies[j] * (float) (2 * G_PI);
+        float phase = values[i] * frequencies[j] * (float) (2 * G_PI);
 
         out[2 * n * i + j] = sinf (phase);
         out[2 * n * i + n + j] = cosf (phase);
@@ -98,8 +95,9 @@ run_crop_conditioning (SwittiTransformerRun *run, const SwittiConditionPlans *pl
   const gsize c = (gsize) model->config.width;
 
   for (int i = 0; i < run->n_conditions; i++)
-    embed_crop (model, heights != NULL ? heights[i] : PUBLISHED_SIDE, widths != NULL ? widths[i] : PUBLISHED_SIDE,
-                run->host_crop + (gsize) i * c);
+    switti_crop_embedding (model->crop_frequencies, model->config.width / 8,
+                           heights != NULL ? heights[i] : PUBLISHED_SIDE,
+                           widths != NULL ? widths[i] : PUBLISHED_SIDE, run->host_crop + (gsize) i * c);
   SWITTI_RUN (model->device, upload, run->crop_input, run->host_crop,
               (gsize) run->n_conditions * c * sizeof (float));
   SWITTI_RUN (model->device, gemm, plans->crop_proj, run->crop_input, model->crop_proj.packed, model->crop_proj.bias,

@@ -56,6 +56,9 @@ double switti_transformer_condition_flop (const SwittiTransformerConfig *config)
 
 /* crop conditioning's four values (oh, ow, top, left), spec.md */
 void switti_crop_condition (int height, int width, float values[4]);
+/* Its 8n values: for each of the four, n sines, then n cosines, of value * frequency * 2 pi. The phases reach thousands
+ * of radians, so they stay in float32 whatever the model's dtype. */
+void switti_crop_embedding (const float *frequencies, int n, int height, int width, float *out);
 /* (pn*pn, d/2, 2) of cos, sin for scale s. */
 void switti_rope_table (const SwittiTransformerConfig *config, int scale, float *table);
 

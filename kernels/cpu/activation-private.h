@@ -12,7 +12,8 @@ switti_erf (float x)
 {
   const float z = fabsf (x);
   const float t = 1.0f / (1.0f + 0.3275911f * z);
-  const float p = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+  const float p
+      = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
   const float value = 1.0f - p * switti_exp (-z * z);
 
   return x < 0.0f ? -value : value;

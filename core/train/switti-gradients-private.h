@@ -1,0 +1,72 @@
+/* switti-gradients-private.h - the loss of a transformer and its gradients
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The forward computation is the sampler's (switti-transformer-run.c), but with all scales at once, each given the true
+ * coarser ones. What the backward computation needs is kept for every block, or, with `recompute`, made again block by
+ * block. Everything is planned once for a number of images; a run allocates nothing.
+ */
+#pragma once
+
+#include "switti-parameters-private.h"
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  int batch;          /* B, images at once */
+  gboolean recompute; /* keep only the blocks' inputs: about a tenth of the memory for a third more work */
+  double smoothing;   /* of labels */
+  int loss_rows;      /* tokens whose logits are held at once; 0 for 1024 */
+} SwittiGradientsOptions;
+
+/* One batch, on the host. Text features go to the device buffers below. */
+typedef struct
+{
+  const float *latents;   /* (B, L - 1, Z): the pyramid's inputs of scales 1 … */
+  const gint32 *codes;    /* (B, L): what is to be predicted, in [0, V) */
+  const int *n_valid;     /* (B): valid text tokens, in 1 … T */
+  const int *heights, *widths; /* (B): original sizes for crop conditioning; NULL: 512 x 512 */
+} SwittiTrainingBatch;
+
+/* Means over a batch. */
+typedef struct
+{
+  double loss;
+  double scale_loss[SWITTI_MAX_SCALES];
+  double scale_accuracy[SWITTI_MAX_SCALES]; /* share of codes guessed right */
+  double scale_top5[SWITTI_MAX_SCALES];     /* share among the five likeliest */
+} SwittiTrainingLoss;
+
+typedef struct _SwittiGradients SwittiGradients;
+
+/* `parameters` must outlive it. NULL on failure. */
+SwittiGradients *switti_gradients_new (SwittiParameters *parameters, const SwittiGradientsOptions *options,
+                                       GError **error);
+void switti_gradients_free (SwittiGradients *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiGradients, switti_gradients_free)
+
+/* Device buffers for the text features, float32: (B, T, context_dim) and (B, pooled_dim). */
+float *switti_gradients_get_context (SwittiGradients *self);
+float *switti_gradients_get_pooled (SwittiGradients *self);
+
+/* The gradients, a flat device array as the parameters'; frozen parameters' are 0. */
+float *switti_gradients_get_values (SwittiGradients *self);
+gboolean switti_gradients_clear (SwittiGradients *self, GError **error);
+
+/* The loss alone. */
+gboolean switti_gradients_evaluate (SwittiGradients *self, const SwittiTrainingBatch *batch, SwittiTrainingLoss *loss,
+                                    GError **error);
+/* Adds scale * (gradient of the batch's mean loss): 1 / n for each of n accumulated batches. A code outside the codebook
+ * is SWITTI_ERROR_ARGUMENT. */
+gboolean switti_gradients_add (SwittiGradients *self, const SwittiTrainingBatch *batch, double scale,
+                               SwittiTrainingLoss *loss, GError **error);
+
+/* Logits of the last batch's first `rows` tokens, which is at most loss_rows (tests): host (rows, V). After
+ * switti_gradients_evaluate() with loss_rows of at least B L. */
+gboolean switti_gradients_get_logits (SwittiGradients *self, gsize rows, float *logits, GError **error);
+
+/* Device bytes of activations and scratch. */
+gsize switti_gradients_get_bytes (SwittiGradients *self);
+
+G_END_DECLS

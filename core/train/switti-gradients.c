@@ -1,0 +1,346 @@
+/* switti-gradients.c - the loss of a transformer and its gradients
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#include "switti-gradients-parts-private.h"
+
+#include "switti-error.h"
+
+#include <string.h>
+
+#define DEFAULT_LOSS_ROWS 1024
+
+/* -- life ------------------------------------------------------------------------------------------------------ */
+
+/* What depends on the configuration alone. */
+static gboolean
+upload_tables (SwittiGradients *self, GError **error)
+{
+  const gsize row = (gsize) (self->config->width / self->config->heads);
+  g_autofree gint32 *level = g_new (gint32, self->length);
+  g_autofree float *rope = g_new (float, (gsize) self->length * row);
+
+  for (int s = 0; s < self->config->schedule.n_scales; s++)
+    {
+      for (gint64 t = self->begin[s]; t < self->begin[s + 1]; t++)
+        level[t] = s;
+      if (self->rope != NULL)
+        switti_rope_table (self->config, s, rope + (gsize) self->begin[s] * row);
+    }
+  SWITTI_RUN (self->device, upload, self->level, level, (gsize) self->length * sizeof (gint32));
+  if (self->rope != NULL)
+    SWITTI_RUN (self->device, upload, self->rope, rope, (gsize) self->length * row * sizeof (float));
+  SWITTI_RUN (self->device, clear, self->latents,
+              (gsize) (self->rows * self->config->latent) * sizeof (float));
+  return TRUE;
+}
+
+SwittiGradients *
+switti_gradients_new (SwittiParameters *parameters, const SwittiGradientsOptions *options, GError **error)
+{
+  g_autoptr (SwittiGradients) self = g_new0 (SwittiGradients, 1);
+  const SwittiTransformerConfig *config = switti_parameters_get_config (parameters);
+
+  g_assert (options->batch > 0 && options->loss_rows >= 0);
+  g_assert (options->smoothing >= 0 && options->smoothing < 1);
+  self->parameters = parameters;
+  self->device = g_object_ref (switti_parameters_get_device (parameters));
+  self->config = config;
+  self->options = *options;
+  self->dtype = switti_parameters_get_dtype (parameters);
+  for (int s = 0; s < config->schedule.n_scales; s++)
+    self->begin[s + 1] = self->begin[s] + (gint64) config->schedule.side[s] * config->schedule.side[s];
+  self->length = self->begin[config->schedule.n_scales];
+  self->rows = self->length * options->batch;
+  self->options.loss_rows
+      = (int) MIN (options->loss_rows > 0 ? options->loss_rows : DEFAULT_LOSS_ROWS, self->rows);
+  self->blocks = g_new0 (SwittiTrainingBlock, config->depth);
+  self->saved = g_new0 (SwittiSavedBlock, config->depth);
+  self->x = g_new0 (float *, config->depth + 1);
+  self->host_crop = g_new (float, (gsize) options->batch * (gsize) config->width);
+  self->host_frequencies = g_new (float, config->width);
+  self->host_loss = g_new (float, self->rows);
+  self->host_rank = g_new (gint32, self->rows);
+  self->workspace = switti_workspace_new (self->device);
+  switti_gradients_find_parameters (self);
+  if (!switti_gradients_plan (self, error) || !upload_tables (self, error) || !switti_gradients_clear (self, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+void
+switti_gradients_free (SwittiGradients *self)
+{
+  if (self == NULL)
+    return;
+  switti_gradients_free_plans (self);
+  switti_workspace_free (self->workspace);
+  g_free (self->blocks);
+  g_free (self->saved);
+  g_free (self->x);
+  g_free (self->host_crop);
+  g_free (self->host_frequencies);
+  g_free (self->host_loss);
+  g_free (self->host_rank);
+  g_object_unref (self->device);
+  g_free (self);
+}
+
+float *
+switti_gradients_get_context (SwittiGradients *self)
+{
+  return self->text;
+}
+
+float *
+switti_gradients_get_pooled (SwittiGradients *self)
+{
+  return self->pooled;
+}
+
+float *
+switti_gradients_get_values (SwittiGradients *self)
+{
+  return self->values;
+}
+
+gboolean
+switti_gradients_clear (SwittiGradients *self, GError **error)
+{
+  SWITTI_RUN (self->device, clear, self->values, switti_parameters_get_size (self->parameters) * sizeof (float));
+  return TRUE;
+}
+
+gsize
+switti_gradients_get_bytes (SwittiGradients *self)
+{
+  return switti_workspace_get_bytes (self->workspace);
+}
+
+/* -- tokens ---------------------------------------------------------------------------------------------------- */
+
+static gboolean
+check_codes (SwittiGradients *self, const SwittiTrainingBatch *batch, GError **error)
+{
+  for (gint64 r = 0; r < self->rows; r++)
+    if (batch->codes[r] < 0 || batch->codes[r] >= self->config->vocab)
+      {
+        g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                     "Image %" G_GINT64_FORMAT " of the batch has the code %d, but the transformer's codebook has %d: "
+                     "train with the image encoder that the model was made for.",
+                     r / self->length, batch->codes[r], self->config->vocab);
+        return FALSE;
+      }
+  for (int b = 0; b < self->options.batch; b++)
+    g_assert (batch->n_valid[b] > 0 && batch->n_valid[b] <= SWITTI_TEXT_LENGTH);
+  return TRUE;
+}
+
+static SwittiTokenEmbedding
+token_embedding (const SwittiGradients *self)
+{
+  return (SwittiTokenEmbedding){
+    .batch = self->options.batch,
+    .length = self->length,
+    .width = self->config->width,
+    .n_levels = self->config->schedule.n_scales,
+  };
+}
+
+/* A first position of zeros goes through word_embed with the others and leaves no gradient there. */
+static gboolean
+embed_forward (SwittiGradients *self, const SwittiTrainingBatch *batch, GError **error)
+{
+  const SwittiTokenEmbedding embedding = token_embedding (self);
+  const gint64 z = self->config->latent, given = (self->length - 1) * z;
+
+  for (int b = 0; b < self->options.batch; b++)
+    SWITTI_RUN (self->device, upload, self->latents + (b * self->length + 1) * z, batch->latents + b * given,
+                (gsize) given * sizeof (float));
+  SWITTI_RUN (self->device, upload, self->codes, batch->codes, (gsize) self->rows * sizeof (gint32));
+  if (!switti_gradients_multiply (self, SWITTI_PRODUCT_WORD_EMBED, &self->word_embed, self->latents, self->x[0],
+                                  error))
+    return FALSE;
+  SWITTI_RUN (self->device, token_embedding, &embedding, self->level,
+              switti_gradients_parameter (self, self->lvl_embed),
+              self->config->rope ? NULL : switti_gradients_parameter (self, self->positions),
+              switti_gradients_parameter (self, self->pos_start),
+              switti_gradients_parameter (self, self->word_embed.bias), self->c, self->x[0]);
+  return TRUE;
+}
+
+static gboolean
+embed_backward (SwittiGradients *self, GError **error)
+{
+  const SwittiTokenEmbedding embedding = token_embedding (self);
+
+  SWITTI_RUN (self->device, token_embedding_backward, &embedding, self->level, self->dx,
+              self->values + self->lvl_embed, self->config->rope ? NULL : self->values + self->positions,
+              self->values + self->pos_start, self->values + self->word_embed.bias, self->dc);
+  return switti_gradients_multiply_backward (self, SWITTI_PRODUCT_WORD_EMBED, &self->word_embed, self->latents,
+                                             self->dx, NULL, error);
+}
+
+/* -- head and loss --------------------------------------------------------------------------------------------- */
+
+static SwittiLayerNorm
+head_norm (const SwittiGradients *self)
+{
+  return (SwittiLayerNorm){
+    .batch = self->options.batch,
+    .n = self->length,
+    .c = self->config->width,
+    .eps = SWITTI_LAYER_NORM_EPS,
+    .y_dtype = self->dtype,
+    .h_dtype = self->dtype,
+    .modulation_stride = 2 * (gint64) self->config->width,
+  };
+}
+
+/* Tokens [first, first + rows): logits, loss, and with `backward` the gradients of the head and of its input. */
+static gboolean
+run_loss_chunk (SwittiGradients *self, gint64 first, gint64 rows, double scale, gboolean backward, GError **error)
+{
+  const SwittiProduct product = rows == self->options.loss_rows ? SWITTI_PRODUCT_HEAD : SWITTI_PRODUCT_HEAD_LAST;
+  const gint64 c = self->config->width;
+  const void *input = switti_gradients_at (self, self->head_input, first * c);
+  const SwittiCrossEntropy cross_entropy = {
+    .rows = rows,
+    .v = self->config->vocab,
+    .smoothing = (float) self->options.smoothing,
+    .gradient_scale = (float) (scale / (double) self->rows),
+    .d_dtype = self->dtype,
+  };
+
+  if (!switti_gradients_multiply (self, product, &self->head, input, self->logits, error))
+    return FALSE;
+  SWITTI_RUN (self->device, cross_entropy, &cross_entropy, self->logits, self->codes + first, self->row_loss + first,
+              self->row_rank + first, backward ? self->d_logits : NULL);
+  return !backward
+         || switti_gradients_multiply_backward (self, product, &self->head, input, self->d_logits,
+                                                switti_gradients_at (self, self->dh, first * c), error);
+}
+
+static gboolean
+run_loss (SwittiGradients *self, double scale, gboolean backward, GError **error)
+{
+  const gint64 c = self->config->width;
+  const SwittiLayerNorm norm = head_norm (self);
+  float *end = self->x[self->config->depth];
+
+  SWITTI_RUN (self->device, layer_norm, &norm, NULL, end, NULL, NULL, NULL, self->head_modulation,
+              self->head_modulation + c, self->head_input);
+  for (gint64 first = 0; first < self->rows; first += self->options.loss_rows)
+    if (!run_loss_chunk (self, first, MIN (self->options.loss_rows, self->rows - first), scale, backward, error))
+      return FALSE;
+  SWITTI_RUN (self->device, download, self->host_loss, self->row_loss, (gsize) self->rows * sizeof (float));
+  SWITTI_RUN (self->device, download, self->host_rank, self->row_rank, (gsize) self->rows * sizeof (gint32));
+  return TRUE;
+}
+
+/* dh -> dx of the last block's end */
+static gboolean
+head_backward (SwittiGradients *self, GError **error)
+{
+  const gint64 b = self->options.batch, c = self->config->width;
+  const SwittiLayerNorm norm = head_norm (self);
+  const SwittiNormGradients gradients = {
+    .x = self->x[self->config->depth],
+    .scale = self->head_modulation,
+    .dh = self->dh,
+    .dx = self->dx,
+    .d_scale = self->d_modulation,
+    .d_shift = self->d_modulation + c,
+  };
+
+  SWITTI_RUN (self->device, clear, self->dx, (gsize) (self->rows * c) * sizeof (float));
+  SWITTI_RUN (self->device, clear, self->dc, (gsize) (b * c) * sizeof (float));
+  SWITTI_RUN (self->device, clear, self->d_crop, (gsize) (b * c) * sizeof (float));
+  SWITTI_RUN (self->device, layer_norm_backward, &norm, &gradients, self->norm_scratch);
+  if (!switti_gradients_multiply_backward (self, SWITTI_PRODUCT_HEAD_ADA_LIN, &self->head_ada_lin, self->head_silu,
+                                           self->d_modulation, self->d_silu, error))
+    return FALSE;
+  SWITTI_RUN (self->device, silu_condition_backward, b, c, self->c, NULL, NULL, self->d_silu, self->dc, NULL, NULL);
+  return TRUE;
+}
+
+static void
+sum_up (SwittiGradients *self, SwittiTrainingLoss *loss)
+{
+  memset (loss, 0, sizeof *loss);
+  for (int s = 0; s < self->config->schedule.n_scales; s++)
+    {
+      const double n = (double) ((self->begin[s + 1] - self->begin[s]) * self->options.batch);
+
+      for (int b = 0; b < self->options.batch; b++)
+        for (gint64 r = b * self->length + self->begin[s]; r < b * self->length + self->begin[s + 1]; r++)
+          {
+            loss->scale_loss[s] += self->host_loss[r];
+            loss->scale_accuracy[s] += self->host_rank[r] < 1;
+            loss->scale_top5[s] += self->host_rank[r] < 5;
+          }
+      loss->loss += loss->scale_loss[s];
+      loss->scale_loss[s] /= n;
+      loss->scale_accuracy[s] /= n;
+      loss->scale_top5[s] /= n;
+    }
+  loss->loss /= (double) self->rows;
+}
+
+/* -- a step ---------------------------------------------------------------------------------------------------- */
+
+static gboolean
+run_forward (SwittiGradients *self, const SwittiTrainingBatch *batch, GError **error)
+{
+  if (!check_codes (self, batch, error) || !switti_gradients_conditions_forward (self, batch, error)
+      || !embed_forward (self, batch, error))
+    return FALSE;
+  for (int i = 0; i < self->config->depth; i++)
+    if (!switti_gradients_block_forward (self, i, error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+run_backward (SwittiGradients *self, GError **error)
+{
+  if (!head_backward (self, error))
+    return FALSE;
+  for (int i = self->config->depth - 1; i >= 0; i--)
+    {
+      /* The last block is still there. */
+      if (self->options.recompute && i < self->config->depth - 1 && !switti_gradients_block_forward (self, i, error))
+        return FALSE;
+      if (!switti_gradients_block_backward (self, i, error))
+        return FALSE;
+    }
+  return embed_backward (self, error) && switti_gradients_conditions_backward (self, error);
+}
+
+gboolean
+switti_gradients_evaluate (SwittiGradients *self, const SwittiTrainingBatch *batch, SwittiTrainingLoss *loss,
+                           GError **error)
+{
+  if (!run_forward (self, batch, error) || !run_loss (self, 0, FALSE, error))
+    return FALSE;
+  sum_up (self, loss);
+  return TRUE;
+}
+
+gboolean
+switti_gradients_add (SwittiGradients *self, const SwittiTrainingBatch *batch, double scale, SwittiTrainingLoss *loss,
+                      GError **error)
+{
+  if (!run_forward (self, batch, error) || !run_loss (self, scale, TRUE, error) || !run_backward (self, error))
+    return FALSE;
+  sum_up (self, loss);
+  return TRUE;
+}
+
+gboolean
+switti_gradients_get_logits (SwittiGradients *self, gsize rows, float *logits, GError **error)
+{
+  g_assert (rows <= (gsize) self->options.loss_rows);
+  SWITTI_RUN (self->device, download, logits, self->logits, rows * (gsize) self->config->vocab * sizeof (float));
+  return TRUE;
+}

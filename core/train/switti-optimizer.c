@@ -1,0 +1,202 @@
+/* switti-optimizer.c - AdamW over all parameters, with clipping and a moving average
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#include "switti-optimizer-private.h"
+
+#include "switti-error.h"
+
+#include <math.h>
+
+struct _SwittiOptimizer
+{
+  SwittiParameters *parameters;
+  SwittiDevice *device;
+  SwittiOptimizerOptions options;
+  gint64 n_steps;
+  guint n_tensors;                /* parameters that are not frozen */
+  SwittiOptimizerTensor *tensors; /* all but gradient and decay */
+  guint *index;                   /* which parameter a tensor is */
+  float *first, *second, *average;
+  double *sums; /* device (n_tensors) */
+};
+
+static gboolean
+allocate (SwittiOptimizer *self, GError **error)
+{
+  const gsize bytes = switti_parameters_get_size (self->parameters) * sizeof (float);
+  struct
+  {
+    float **array;
+    gboolean is_wanted;
+  } arrays[] = {
+    { &self->first, TRUE },
+    { &self->second, TRUE },
+    { &self->average, self->options.average_decay > 0 },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (arrays); i++)
+    if (arrays[i].is_wanted)
+      {
+        *arrays[i].array = switti_device_alloc (self->device, bytes, "the optimizer's state", error);
+        if (*arrays[i].array == NULL)
+          return FALSE;
+        SWITTI_RUN (self->device, clear, *arrays[i].array, bytes);
+      }
+  if (self->average != NULL)
+    SWITTI_RUN (self->device, copy, self->average, switti_parameters_get_values (self->parameters), bytes);
+  self->sums = switti_device_alloc (self->device, self->n_tensors * sizeof (double), "the gradient's norm", error);
+  return self->sums != NULL;
+}
+
+static void
+list_tensors (SwittiOptimizer *self)
+{
+  guint8 *copies = switti_parameters_get_copies (self->parameters);
+  const gsize copy_size = switti_dtype_size (switti_parameters_get_dtype (self->parameters));
+
+  for (guint i = 0, t = 0; i < switti_parameters_get_n (self->parameters); i++)
+    {
+      const SwittiParameter *parameter = switti_parameters_get (self->parameters, i);
+
+      if (parameter->is_frozen)
+        continue;
+      self->index[t] = i;
+      self->tensors[t++] = (SwittiOptimizerTensor){
+        .count = (gint64) parameter->count,
+        .parameter = switti_parameters_get_values (self->parameters) + parameter->offset,
+        .first_moment = self->first + parameter->offset,
+        .second_moment = self->second + parameter->offset,
+        .average = self->average != NULL ? self->average + parameter->offset : NULL,
+        .copy = copies != NULL ? copies + parameter->offset * copy_size : NULL,
+      };
+    }
+}
+
+SwittiOptimizer *
+switti_optimizer_new (SwittiParameters *parameters, const SwittiOptimizerOptions *options, GError **error)
+{
+  g_autoptr (SwittiOptimizer) self = g_new0 (SwittiOptimizer, 1);
+  const guint n = switti_parameters_get_n (parameters);
+
+  self->parameters = parameters;
+  self->device = g_object_ref (switti_parameters_get_device (parameters));
+  self->options = *options;
+  for (guint i = 0; i < n; i++)
+    self->n_tensors += !switti_parameters_get (parameters, i)->is_frozen;
+  self->tensors = g_new0 (SwittiOptimizerTensor, self->n_tensors);
+  self->index = g_new0 (guint, self->n_tensors);
+  if (!allocate (self, error))
+    return NULL;
+  list_tensors (self);
+  return g_steal_pointer (&self);
+}
+
+void
+switti_optimizer_free (SwittiOptimizer *self)
+{
+  if (self == NULL)
+    return;
+  switti_device_free (self->device, self->first);
+  switti_device_free (self->device, self->second);
+  switti_device_free (self->device, self->average);
+  switti_device_free (self->device, self->sums);
+  g_free (self->tensors);
+  g_free (self->index);
+  g_object_unref (self->device);
+  g_free (self);
+}
+
+/* The list with this step's gradients and decay. */
+static void
+set_tensors (SwittiOptimizer *self, const float *gradients, double decay)
+{
+  for (guint t = 0; t < self->n_tensors; t++)
+    {
+      const SwittiParameter *parameter = switti_parameters_get (self->parameters, self->index[t]);
+
+      self->tensors[t].gradient = gradients + parameter->offset;
+      self->tensors[t].decay = parameter->decays ? (float) decay : 0.0f;
+    }
+}
+
+gboolean
+switti_optimizer_measure (SwittiOptimizer *self, const float *gradients, double *norm, GError **error)
+{
+  g_autofree double *sums = g_new (double, self->n_tensors);
+  double total = 0;
+
+  set_tensors (self, gradients, 0);
+  SWITTI_RUN (self->device, squared_norm, self->n_tensors, self->tensors, self->sums);
+  SWITTI_RUN (self->device, download, sums, self->sums, self->n_tensors * sizeof (double));
+  for (guint t = 0; t < self->n_tensors; t++)
+    total += sums[t];
+  *norm = sqrt (total);
+  return TRUE;
+}
+
+gboolean
+switti_optimizer_step (SwittiOptimizer *self, const float *gradients, double norm, double rate, double decay,
+                       GError **error)
+{
+  const SwittiOptimizerOptions *options = &self->options;
+  const double step = (double) (self->n_steps + 1);
+  SwittiAdamw adamw = {
+    .rate = (float) rate,
+    .beta1 = (float) options->beta1,
+    .beta2 = (float) options->beta2,
+    .eps = (float) options->eps,
+    .correction1 = (float) (1 - pow (options->beta1, step)),
+    .correction2 = (float) (1 - pow (options->beta2, step)),
+    .gradient_scale = 1.0f,
+    .average_decay = (float) options->average_decay,
+    .copy_dtype = SWITTI_DTYPE_BF16,
+  };
+
+  if (!isfinite (norm))
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                   "The gradients of step %" G_GINT64_FORMAT " are not finite: the training has diverged; go on from an "
+                   "earlier checkpoint with a lower learning rate.",
+                   self->n_steps + 1);
+      return FALSE;
+    }
+  /* The 1e-6 is the published code's. */
+  if (options->clip > 0 && options->clip / (norm + 1e-6) < 1)
+    adamw.gradient_scale = (float) (options->clip / (norm + 1e-6));
+  set_tensors (self, gradients, decay);
+  SWITTI_RUN (self->device, adamw, &adamw, self->n_tensors, self->tensors);
+  self->n_steps++;
+  return TRUE;
+}
+
+float *
+switti_optimizer_get_first_moment (SwittiOptimizer *self)
+{
+  return self->first;
+}
+
+float *
+switti_optimizer_get_second_moment (SwittiOptimizer *self)
+{
+  return self->second;
+}
+
+float *
+switti_optimizer_get_average (SwittiOptimizer *self)
+{
+  return self->average;
+}
+
+gint64
+switti_optimizer_get_n_steps (SwittiOptimizer *self)
+{
+  return self->n_steps;
+}
+
+void
+switti_optimizer_set_n_steps (SwittiOptimizer *self, gint64 n_steps)
+{
+  g_assert (n_steps >= 0);
+  self->n_steps = n_steps;
+}

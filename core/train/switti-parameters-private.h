@@ -1,0 +1,66 @@
+/* switti-parameters-private.h - the parameters of a transformer in training
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * All parameters lie in one float32 array on the device, each at its offset; gradients and the optimizer's moments are
+ * arrays of the same shape. With bf16 activations a second array holds the parameters rounded to bf16, for products.
+ */
+#pragma once
+
+#include "switti-config-private.h"
+#include "switti-device-private.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  SWITTI_INITIAL_NORMAL,     /* truncated normal, times gain */
+  SWITTI_INITIAL_ZERO,
+  SWITTI_INITIAL_ONE,
+  SWITTI_INITIAL_MODULATION, /* ada_lin: the rows of the gates all but zero, the others halved */
+  SWITTI_INITIAL_FREQUENCIES, /* crop_embed: normal with deviation 1 */
+} SwittiInitial;
+
+typedef struct
+{
+  char *name; /* as in a checkpoint */
+  int n_dims;
+  gint64 dims[3];
+  gsize count, offset; /* elements */
+  gboolean decays;     /* takes part in weight decay */
+  gboolean is_frozen;  /* no gradient, no update */
+  SwittiInitial initial;
+  double gain;
+} SwittiParameter;
+
+typedef struct _SwittiParameters SwittiParameters;
+
+/* The shapes that `config` asks for; values are undefined. dtype F32 or BF16: of the activations, so of the weights in
+ * products. NULL on failure. */
+SwittiParameters *switti_parameters_new (SwittiDevice *device, const SwittiTransformerConfig *config,
+                                         SwittiDtype dtype, GError **error);
+void switti_parameters_free (SwittiParameters *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiParameters, switti_parameters_free)
+
+/* From scratch, as spec.md says: `deviation` of the normal numbers, 0 for sqrt (1 / 3C). */
+gboolean switti_parameters_initialise (SwittiParameters *self, guint64 seed, double deviation, GError **error);
+/* From a checkpoint. */
+gboolean switti_parameters_load (SwittiParameters *self, SwittiWeights *weights, GError **error);
+/* Rounds the values to the copies that products read; to be called after values were written other than by the
+ * functions above and the optimizer. */
+gboolean switti_parameters_refresh (SwittiParameters *self, GError **error);
+
+SwittiDevice *switti_parameters_get_device (SwittiParameters *self);
+const SwittiTransformerConfig *switti_parameters_get_config (SwittiParameters *self);
+SwittiDtype switti_parameters_get_dtype (SwittiParameters *self);
+guint switti_parameters_get_n (SwittiParameters *self);
+const SwittiParameter *switti_parameters_get (SwittiParameters *self, guint index);
+/* NULL where the configuration has no such parameter. */
+const SwittiParameter *switti_parameters_find (SwittiParameters *self, const char *name);
+/* Elements of the flat arrays; padding between parameters counts, and is zero. */
+gsize switti_parameters_get_size (SwittiParameters *self);
+float *switti_parameters_get_values (SwittiParameters *self);
+/* bf16, or NULL with float32 activations. */
+void *switti_parameters_get_copies (SwittiParameters *self);
+
+G_END_DECLS
