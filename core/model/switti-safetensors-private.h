@@ -12,14 +12,16 @@ typedef struct _SwittiSafetensors SwittiSafetensors;
 
 /* Maps the file read-only and checks every rule of the format before anything is handed out: header size, JSON, dtype
  * names, shapes (overflow), offsets inside the file that cover the data without gap or overlap, byte counts that equal
- * shape times dtype, no duplicate names. SWITTI_ERROR_MODEL_INVALID otherwise. */
+ * shape times dtype, no duplicate names. SWITTI_ERROR_MODEL_INVALID otherwise.
+ * The size is that at opening: whoever replaces a model's file must write another beside it and rename it, as
+ * switti_safetensors_save() does, for reading a mapping whose file was cut in place ends the process (SIGBUS). */
 SwittiSafetensors *switti_safetensors_open (const char *path, GError **error);
 /* From memory (fuzzing, tests); `bytes` is referenced. */
 SwittiSafetensors *switti_safetensors_new_from_bytes (GBytes *bytes, const char *description, GError **error);
 void switti_safetensors_free (SwittiSafetensors *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiSafetensors, switti_safetensors_free)
 
-/* A view into the mapping; FALSE where there is no such tensor. */
+/* A view into the mapping, read-only and perhaps not aligned; FALSE where there is no such tensor. */
 gboolean switti_safetensors_lookup (SwittiSafetensors *self, const char *name, SwittiTensor *view);
 /* Names in sorted order; owned by self, valid as long as it lives. */
 const char *const *switti_safetensors_list (SwittiSafetensors *self);

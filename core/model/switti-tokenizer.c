@@ -60,6 +60,17 @@ switti_tokenizer_get_vocab_size (SwittiTokenizer *self)
 
 /* -- normalisation ------------------------------------------------------------------------------------------ */
 
+/* Unicode's simple lower case. GLib's leaves alone what is no letter: Roman numerals and circled letters. */
+static gunichar
+lower_character (gunichar c)
+{
+  if (c >= 0x2160 && c <= 0x216f)
+    return c + 16;
+  if (c >= 0x24b6 && c <= 0x24cf)
+    return c + 26;
+  return g_unichar_tolower (c);
+}
+
 /* Character by character, so that a final sigma is no special case. */
 static void
 append_lower_case (GString *lower, const char *text)
@@ -72,7 +83,7 @@ append_lower_case (GString *lower, const char *text)
       if (c == 0x130)
         g_string_append (lower, "i\xcc\x87");
       else
-        g_string_append_unichar (lower, g_unichar_tolower (c));
+        g_string_append_unichar (lower, lower_character (c));
     }
 }
 

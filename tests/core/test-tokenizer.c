@@ -176,6 +176,33 @@ test_white_space (void)
     }
 }
 
+/* Pairs that differ in case alone, or in how a character is composed. */
+static void
+test_same_ids (void)
+{
+  g_autoptr (SwittiTokenizer) tokenizer = open_clip ();
+  const char *const pairs[][2] = {
+    { "A CAT", "a cat" },
+    { "\u00c9t\u00c9", "e\u0301te\u0301" }, /* É: letter and combining accent */
+    { "\u0130", "i\u0307" },                     /* İ: the only one whose lower case is two characters */
+    { "\u03a3\u03a3", "\u03c3\u03c3" },         /* Σ: no final sigma */
+    { "\u2160 \u216f", "\u2170 \u217f" },       /* Roman numerals */
+    { "\u24b6\u24cf", "\u24d0\u24e9" },         /* circled letters */
+    { "\u01c5", "\u01c6" },                      /* a title-case letter */
+    { "\U00010400", "\U00010428" },              /* outside the basic plane */
+    { "\u1100\u1161", "\uac00" },                /* Hangul, composed by rule */
+    { "\u212b", "\u00e5" },                      /* the Ångström sign */
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (pairs); i++)
+    {
+      g_autofree char *a = encode_to_string (tokenizer, pairs[i][0]);
+      g_autofree char *b = encode_to_string (tokenizer, pairs[i][1]);
+
+      g_assert_cmpstr (a, ==, b);
+    }
+}
+
 /* Long words and long texts take time of n log n: 40 times the text takes far less than 1600 times as long. */
 static void
 test_long_texts (void)
@@ -446,6 +473,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/tokenizer/padding-and-cut", test_padding_and_cut);
   g_test_add_func ("/tokenizer/invalid-utf8", test_invalid_utf8);
   g_test_add_func ("/tokenizer/white-space", test_white_space);
+  g_test_add_func ("/tokenizer/same-ids", test_same_ids);
   g_test_add_func ("/tokenizer/long-texts", test_long_texts);
   g_test_add_func ("/tokenizer/against-naive-merging", test_against_naive_merging);
   g_test_add_func ("/tokenizer/bytes", test_bytes);
