@@ -15,7 +15,7 @@
 static gboolean
 fail (GError **error)
 {
-  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _("GIMP could not take the pictures: %s"),
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("GIMP could not take the pictures: %s"),
                gimp_pdb_get_last_error (gimp_get_pdb ()));
   return FALSE;
 }
@@ -39,7 +39,7 @@ layer_name (SwittiImage *picture, const char *prompt, gboolean with_seed)
     return g_steal_pointer (&name);
   seed = g_strdup_printf ("%" G_GUINT64_FORMAT, switti_image_get_seed (picture));
   /* Translators: the name of a layer: the prompt, and the seed of this picture of several. */
-  return g_strdup_printf (_("%s (seed %s)"), name, seed);
+  return g_strdup_printf (_ ("%s (seed %s)"), name, seed);
 }
 
 static GimpImageType
@@ -184,9 +184,8 @@ fit_layer (GimpLayer *layer, int x, int y, int width, int height)
   gimp_context_set_interpolation (GIMP_INTERPOLATION_CUBIC);
   scaled = gimp_layer_scale (layer, scaled_width, scaled_height, FALSE);
   gimp_context_pop ();
-  if (!scaled
-      || !gimp_layer_resize (layer, width, height, (width - scaled_width) / 2, (height - scaled_height) / 2)
-      || !gimp_layer_set_offsets (layer, x, y))
+  if (!scaled || !gimp_layer_resize (layer, width, height, (width - scaled_width) / 2, (height - scaled_height) / 2) ||
+      !gimp_layer_set_offsets (layer, x, y))
     return FALSE;
   mask = gimp_layer_create_mask (layer, GIMP_ADD_MASK_SELECTION);
   /* What is painted next goes on the picture, not on its mask. */

@@ -113,7 +113,7 @@ new_main_grid (GimpProcedureConfig *config, GimpImage *image)
 
   g_object_bind_property (config, "model", model, "model", BOTH_WAYS);
   attach_row (grid, 0, config, "model", model);
-  attach_row (grid, 0, config, "seed", new_default_spin (config, "seed", seed->maximum, 1.0, C_("seed", "Random")));
+  attach_row (grid, 0, config, "seed", new_default_spin (config, "seed", seed->maximum, 1.0, C_ ("seed", "Random")));
   attach_row (grid, 0, config, "count", gimp_prop_spin_button_new (G_OBJECT (config), "count", 1.0, 4.0, 0));
   if (image)
     attach_row (grid, 0, config, "output", gimp_prop_choice_combo_box_new (G_OBJECT (config), "output"));
@@ -127,14 +127,14 @@ attach_knob (GtkGrid *grid, int half, GimpProcedureConfig *config, int index)
   double step = knob->is_integer ? 1.0 : knob->maximum > 10.0 ? 0.5 : 0.05;
 
   attach_row (grid, half, config, knob->name,
-              new_default_spin (config, knob->name, knob->maximum, step, _("Model's default")));
+              new_default_spin (config, knob->name, knob->maximum, step, _ ("Model's default")));
 }
 
 /* In two columns, for screens of few lines. */
 static GtkWidget *
 new_sampling_expander (GimpProcedureConfig *config)
 {
-  GtkWidget *expander = gtk_expander_new_with_mnemonic (_("Samplin_g and device"));
+  GtkWidget *expander = gtk_expander_new_with_mnemonic (_ ("Samplin_g and device"));
   GtkGrid *grid = new_grid ();
 
   attach_knob (grid, 0, config, SWITTI_KNOB_GUIDANCE);
@@ -145,7 +145,7 @@ new_sampling_expander (GimpProcedureConfig *config)
   attach_knob (grid, 0, config, SWITTI_KNOB_TOP_P);
   attach_row (grid, 1, config, "smooth", gimp_prop_choice_combo_box_new (G_OBJECT (config), "smooth"));
   attach_knob (grid, 1, config, SWITTI_KNOB_SMOOTH_START);
-  attach_row (grid, 1, config, "batch", new_default_spin (config, "batch", 64.0, 1.0, _("As many as fit")));
+  attach_row (grid, 1, config, "batch", new_default_spin (config, "batch", 64.0, 1.0, _ ("As many as fit")));
   attach_row (grid, 1, config, "device", gimp_prop_entry_new (G_OBJECT (config), "device", -1));
   attach_row (grid, 1, config, "precision", gimp_prop_choice_combo_box_new (G_OBJECT (config), "precision"));
   gtk_widget_set_margin_top (GTK_WIDGET (grid), SPACING);
@@ -173,8 +173,8 @@ switti_dialog_run (GimpProcedure *procedure, GimpProcedureConfig *config, GimpIm
   gboolean go_on;
 
   gimp_ui_init (gimp_procedure_get_name (procedure));
-  dialog = gimp_procedure_dialog_new (procedure, config, _("Generate with Switti"));
-  gimp_procedure_dialog_set_ok_label (GIMP_PROCEDURE_DIALOG (dialog), _("_Generate"));
+  dialog = gimp_procedure_dialog_new (procedure, config, _ ("Generate with Switti"));
+  gimp_procedure_dialog_set_ok_label (GIMP_PROCEDURE_DIALOG (dialog), _ ("_Generate"));
 
   box = gtk_box_new (GTK_ORIENTATION_VERTICAL, SPACING);
   prompt = pack_prompt (GTK_BOX (box), config, "prompt", PROMPT_LINES);

@@ -61,9 +61,9 @@ show_progress (gpointer user_data)
   if (scale != self->shown_scale && scale != LOADING)
     {
       if (scale + 1 < n_scales)
-        gimp_progress_set_text_printf (_("Painting scale %d of %d"), scale + 2, n_scales);
+        gimp_progress_set_text_printf (_ ("Painting scale %d of %d"), scale + 2, n_scales);
       else
-        gimp_progress_set_text_printf (_("Turning codes into pixels"));
+        gimp_progress_set_text_printf (_ ("Turning codes into pixels"));
       self->shown_scale = scale;
     }
   gimp_progress_update (fraction);
@@ -159,7 +159,7 @@ switti_painting_run (const SwittiSettings *settings, GError **error)
   };
 
   g_mutex_init (&self.lock);
-  gimp_progress_init (_("Loading the model"));
+  gimp_progress_init (_ ("Loading the model"));
   run_on_loop (&self);
   g_mutex_clear (&self.lock);
 
@@ -167,7 +167,7 @@ switti_painting_run (const SwittiSettings *settings, GError **error)
     {
       g_clear_error (&self.error);
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                           _("The generation was cancelled; nothing was changed."));
+                           _ ("The generation was cancelled; nothing was changed."));
     }
   else if (self.error)
     g_propagate_error (error, self.error);

@@ -97,9 +97,9 @@ query_procedures (GimpPlugIn *plug_in)
 static void
 add_to_menu (GimpProcedure *procedure)
 {
-  g_autofree char *path = g_build_path ("/", "<Image>/Filters", _("_Generate"), NULL);
+  g_autofree char *path = g_build_path ("/", "<Image>/Filters", _ ("_Generate"), NULL);
 
-  gimp_procedure_set_menu_label (procedure, _("_Switti…"));
+  gimp_procedure_set_menu_label (procedure, _ ("_Switti…"));
   gimp_procedure_add_menu_path (procedure, path);
   gimp_procedure_set_icon_name (procedure, PROCEDURE);
 }
@@ -116,17 +116,17 @@ create_procedure (GimpPlugIn *plug_in, const char *name)
   gimp_procedure_set_sensitivity_mask (procedure, GIMP_PROCEDURE_SENSITIVE_ALWAYS);
   add_to_menu (procedure);
   gimp_procedure_set_documentation (
-    procedure, _("Paint what a prompt says"),
-    _("Generates pictures from words with a scale-wise transformer, on this computer. The pictures become a new "
-      "image, or layers of the open image: there they fill the selection and are masked by it. Each layer carries "
-      "its recipe, a JSON object with every parameter, as the parasite “plug-in-switti/recipe”."),
-    PROCEDURE);
+      procedure, _ ("Paint what a prompt says"),
+      _ ("Generates pictures from words with a scale-wise transformer, on this computer. The pictures become a new "
+         "image, or layers of the open image: there they fill the selection and are masked by it. Each layer carries "
+         "its recipe, a JSON object with every parameter, as the parasite “plug-in-switti/recipe”."),
+      PROCEDURE);
   gimp_procedure_set_attribution (procedure, "Switti for GIMP", "LGPL-3.0-or-later", "2026");
   switti_settings_declare_arguments (procedure);
-  gimp_procedure_add_image_return_value (procedure, "image", _("Image"), _("The image that was painted into"), TRUE,
+  gimp_procedure_add_image_return_value (procedure, "image", _ ("Image"), _ ("The image that was painted into"), TRUE,
                                          G_PARAM_READWRITE);
-  gimp_procedure_add_core_object_array_return_value (procedure, "layers", _("Layers"),
-                                                     _("The new layers, one a picture, the first topmost"),
+  gimp_procedure_add_core_object_array_return_value (procedure, "layers", _ ("Layers"),
+                                                     _ ("The new layers, one a picture, the first topmost"),
                                                      GIMP_TYPE_LAYER, G_PARAM_READWRITE);
   return procedure;
 }

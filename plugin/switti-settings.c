@@ -18,65 +18,65 @@
 
 const SwittiKnob switti_knobs[SWITTI_N_KNOBS] = {
   [SWITTI_KNOB_GUIDANCE] = {
-    "guidance", N_("Gu_idance"),
-    N_("How strongly the picture follows the prompt: strength of classifier-free guidance at the last scale; "
-       "0: none; -1: the model's default"),
+    "guidance", N_ ("Gu_idance"),
+    N_ ("How strongly the picture follows the prompt: strength of classifier-free guidance at the last scale; "
+        "0: none; -1: the model's default"),
     FALSE, 100.0 },
   [SWITTI_KNOB_TOP_K] = {
-    "top-k", N_("Top-_k"),
-    N_("How many of the most likely codes to draw from; 0: all; -1: the model's default"),
+    "top-k", N_ ("Top-_k"),
+    N_ ("How many of the most likely codes to draw from; 0: all; -1: the model's default"),
     TRUE, 65536.0 },
   [SWITTI_KNOB_TOP_P] = {
-    "top-p", N_("Top-p"),
-    N_("Share of probability, 0 to 1, that the codes to draw from make up together; 0: no limit; "
-       "-1: the model's default"),
+    "top-p", N_ ("Top-p"),
+    N_ ("Share of probability, 0 to 1, that the codes to draw from make up together; 0: no limit; "
+        "-1: the model's default"),
     FALSE, 1.0 },
   [SWITTI_KNOB_SMOOTH_START] = {
-    "smooth-start", N_("S_mooth from scale"),
-    N_("First scale, counted from 0, whose codes are blended in smooth sampling; -1: the model's default"),
+    "smooth-start", N_ ("S_mooth from scale"),
+    N_ ("First scale, counted from 0, whose codes are blended in smooth sampling; -1: the model's default"),
     TRUE, MAX_SCALE },
   [SWITTI_KNOB_GUIDANCE_START] = {
-    "guidance-start", N_("Guide _from scale"),
-    N_("First scale, counted from 0, with guidance; -1: the model's default"),
+    "guidance-start", N_ ("Guide _from scale"),
+    N_ ("First scale, counted from 0, with guidance; -1: the model's default"),
     TRUE, MAX_SCALE },
   [SWITTI_KNOB_GUIDANCE_END] = {
-    "guidance-end", N_("Guide until scale"),
-    N_("First scale, counted from 0, without guidance again; the number of scales: guided to the end; "
-       "-1: the model's default"),
+    "guidance-end", N_ ("Guide until scale"),
+    N_ ("First scale, counted from 0, without guidance again; the number of scales: guided to the end; "
+        "-1: the model's default"),
     TRUE, MAX_SCALE },
   [SWITTI_KNOB_LAST_SCALE_TEMPERATURE] = {
-    "last-scale-temperature", N_("Last-scale _temperature"),
-    N_("Temperature of the scales after guidance ends: lower is cleaner, higher is more varied; 0: off; "
-       "-1: the model's default"),
+    "last-scale-temperature", N_ ("Last-scale _temperature"),
+    N_ ("Temperature of the scales after guidance ends: lower is cleaner, higher is more varied; 0: off; "
+        "-1: the model's default"),
     FALSE, 10.0 },
 };
 
 static void
 declare_what (GimpProcedure *procedure)
 {
-  gimp_procedure_add_string_argument (procedure, "prompt", _("_Prompt"),
-                                      _("Words that say what to paint, in the language the model was trained on"), "",
+  gimp_procedure_add_string_argument (procedure, "prompt", _ ("_Prompt"),
+                                      _ ("Words that say what to paint, in the language the model was trained on"), "",
                                       G_PARAM_READWRITE);
-  gimp_procedure_add_string_argument (procedure, "negative-prompt", _("_Negative prompt"),
-                                      _("Words that say what to keep away from; may be empty"), "",
+  gimp_procedure_add_string_argument (procedure, "negative-prompt", _ ("_Negative prompt"),
+                                      _ ("Words that say what to keep away from; may be empty"), "",
                                       G_PARAM_READWRITE);
-  gimp_procedure_add_string_argument (procedure, "model", _("Mo_del"),
-                                      _("Name of an installed model or path of a model folder; empty: the default "
-                                        "model"),
+  gimp_procedure_add_string_argument (procedure, "model", _ ("Mo_del"),
+                                      _ ("Name of an installed model or path of a model folder; empty: the default "
+                                         "model"),
                                       "", G_PARAM_READWRITE);
-  gimp_procedure_add_double_argument (procedure, "seed", _("S_eed"),
-                                      _("Whole number that the picture depends on, up to 2^53; the picture i of "
-                                        "several has seed + i; -1: a random one"),
+  gimp_procedure_add_double_argument (procedure, "seed", _ ("S_eed"),
+                                      _ ("Whole number that the picture depends on, up to 2^53; the picture i of "
+                                         "several has seed + i; -1: a random one"),
                                       -1.0, MAX_SEED, -1.0, G_PARAM_READWRITE);
-  gimp_procedure_add_int_argument (procedure, "count", _("N_umber of pictures"),
-                                   _("How many pictures to paint, each in a layer"), 1, 64, 1, G_PARAM_READWRITE);
+  gimp_procedure_add_int_argument (procedure, "count", _ ("N_umber of pictures"),
+                                   _ ("How many pictures to paint, each in a layer"), 1, 64, 1, G_PARAM_READWRITE);
   gimp_procedure_add_choice_argument (
-    procedure, "output", _("_Output"), _("Where the pictures go"),
+    procedure, "output", _ ("_Output"), _ ("Where the pictures go"),
     gimp_choice_new_with_values (
-      "auto", SWITTI_OUTPUT_AUTO, _("Layer of the open image, if any"),
-      _("Layers of the open image, or a new image where none is open"),
-      "new-image", SWITTI_OUTPUT_NEW_IMAGE, _("New image"), _("A new image"),
-      "new-layer", SWITTI_OUTPUT_NEW_LAYER, _("New layer"), _("Layers of the open image, at the selection"), NULL),
+      "auto", SWITTI_OUTPUT_AUTO, _ ("Layer of the open image, if any"),
+      _ ("Layers of the open image, or a new image where none is open"),
+      "new-image", SWITTI_OUTPUT_NEW_IMAGE, _ ("New image"), _ ("A new image"),
+      "new-layer", SWITTI_OUTPUT_NEW_LAYER, _ ("New layer"), _ ("Layers of the open image, at the selection"), NULL),
     "auto", G_PARAM_READWRITE);
 }
 
@@ -84,19 +84,20 @@ static void
 declare_sampling (GimpProcedure *procedure)
 {
   gimp_procedure_add_choice_argument (
-    procedure, "smooth", _("Smooth sampling"), _("Blend codes on the scales with guidance, for calmer pictures"),
-    gimp_choice_new_with_values ("default", -1, _("Model's default"), _("What the model's authors chose"),
-                                 "on", 1, _("On"), _("Blend codes"), "off", 0, _("Off"), _("Draw single codes"), NULL),
+    procedure, "smooth", _ ("Smooth sampling"), _ ("Blend codes on the scales with guidance, for calmer pictures"),
+    gimp_choice_new_with_values ("default", -1, _ ("Model's default"), _ ("What the model's authors chose"),
+                                 "on", 1, _ ("On"), _ ("Blend codes"),
+                                 "off", 0, _ ("Off"), _ ("Draw single codes"), NULL),
     "default", G_PARAM_READWRITE);
   for (int i = 0; i < SWITTI_N_KNOBS; i++)
     {
       const SwittiKnob *knob = &switti_knobs[i];
 
       if (knob->is_integer)
-        gimp_procedure_add_int_argument (procedure, knob->name, _(knob->nick), _(knob->blurb), -1, (int) knob->maximum,
-                                         -1, G_PARAM_READWRITE);
+        gimp_procedure_add_int_argument (procedure, knob->name, _ (knob->nick), _ (knob->blurb), -1,
+                                         (int) knob->maximum, -1, G_PARAM_READWRITE);
       else
-        gimp_procedure_add_double_argument (procedure, knob->name, _(knob->nick), _(knob->blurb), -1.0, knob->maximum,
+        gimp_procedure_add_double_argument (procedure, knob->name, _ (knob->nick), _ (knob->blurb), -1.0, knob->maximum,
                                             -1.0, G_PARAM_READWRITE);
     }
 }
@@ -104,18 +105,18 @@ declare_sampling (GimpProcedure *procedure)
 static void
 declare_how (GimpProcedure *procedure)
 {
-  gimp_procedure_add_int_argument (procedure, "batch", _("_At once"),
-                                   _("How many pictures to paint at once; the pictures are the same, only memory and "
-                                     "time differ; 0: as many as fit"),
+  gimp_procedure_add_int_argument (procedure, "batch", _ ("_At once"),
+                                   _ ("How many pictures to paint at once; the pictures are the same, only memory and "
+                                      "time differ; 0: as many as fit"),
                                    0, 64, 0, G_PARAM_READWRITE);
-  gimp_procedure_add_string_argument (procedure, "device", _("De_vice"),
-                                      _("Where to compute: auto, cpu, cuda, or cuda:N for the GPU number N"), "auto",
+  gimp_procedure_add_string_argument (procedure, "device", _ ("De_vice"),
+                                      _ ("Where to compute: auto, cpu, cuda, or cuda:N for the GPU number N"), "auto",
                                       G_PARAM_READWRITE);
   gimp_procedure_add_choice_argument (
-    procedure, "precision", _("Precision"), _("What to compute in"),
-    gimp_choice_new_with_values ("auto", SWITTI_PRECISION_AUTO, _("Automatic"), _("What the device is faster in"),
-                                 "f32", SWITTI_PRECISION_F32, _("32 bits"), _("float32 all through"),
-                                 "bf16", SWITTI_PRECISION_BF16, _("16 bits"), _("bfloat16 with float32 statistics"),
+    procedure, "precision", _ ("Precision"), _ ("What to compute in"),
+    gimp_choice_new_with_values ("auto", SWITTI_PRECISION_AUTO, _ ("Automatic"), _ ("What the device is faster in"),
+                                 "f32", SWITTI_PRECISION_F32, _ ("32 bits"), _ ("float32 all through"),
+                                 "bf16", SWITTI_PRECISION_BF16, _ ("16 bits"), _ ("bfloat16 with float32 statistics"),
                                  NULL),
     "auto", G_PARAM_READWRITE);
 }
@@ -191,13 +192,13 @@ switti_settings_check (const SwittiSettings *self, gboolean image_is_open, GErro
   if (!*self->prompt)
     {
       g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                           _("The prompt is empty; write in a few words what to paint."));
+                           _ ("The prompt is empty; write in a few words what to paint."));
       return FALSE;
     }
   if (self->output == SWITTI_OUTPUT_NEW_LAYER && !image_is_open)
     {
       g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                           _("No image is open to add a layer to; open one, or choose a new image as the output."));
+                           _ ("No image is open to add a layer to; open one, or choose a new image as the output."));
       return FALSE;
     }
   return TRUE;

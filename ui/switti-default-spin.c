@@ -64,6 +64,17 @@ value_changed (GtkSpinButton *spin)
     gtk_spin_button_set_value (spin, settled);
 }
 
+/* Columns of a fixed-width font: East Asian characters take two. */
+static int
+count_columns (const char *text)
+{
+  int columns = 0;
+
+  for (; *text; text = g_utf8_next_char (text))
+    columns += g_unichar_iswide (g_utf8_get_char (text)) ? 2 : 1;
+  return columns;
+}
+
 static void
 finalize (GObject *object)
 {
@@ -98,7 +109,7 @@ switti_default_spin_new (double lowest, double maximum, double step, int digits,
   self->last_value = lowest;
   gtk_spin_button_configure (spin, gtk_adjustment_new (lowest, lowest, maximum, step, 10.0 * step, 0.0), 0.0,
                              (guint) digits);
-  gtk_entry_set_width_chars (GTK_ENTRY (self), MAX ((int) g_utf8_strlen (word, -1), 8));
+  gtk_entry_set_width_chars (GTK_ENTRY (self), MAX (count_columns (word), 8));
   gtk_spin_button_update (spin);
   return GTK_WIDGET (self);
 }

@@ -17,7 +17,7 @@ struct _SwittiModelChooser
 {
   GtkBox parent_instance;
 
-  char *model; /* never NULL */
+  char *model;        /* never NULL */
   char *default_name; /* NULL where no model is installed */
   GtkComboBox *combo;
   GtkLabel *summary;
@@ -51,7 +51,7 @@ describe (SwittiModelChooser *self)
     }
   side = switti_bundle_get_resolution (bundle);
   /* Translators: width and height of the pictures, the number of steps of the model, millions of parameters. */
-  summary = g_strdup_printf (_("%d × %d pixels, %d scales, %.1f million parameters"), side, side,
+  summary = g_strdup_printf (_ ("%d × %d pixels, %d scales, %.1f million parameters"), side, side,
                              switti_bundle_get_n_scales (bundle), switti_bundle_get_n_parameters (bundle) / 1e6);
   gtk_label_set_text (self->summary, summary);
   gtk_label_set_text (self->description, switti_bundle_get_description (bundle));
@@ -100,7 +100,7 @@ fill_rows (SwittiModelChooser *self)
 
   self->default_name = g_strdup (names[0]);
   /* Translators: the name of a model, in the list of models. */
-  first = names[0] ? g_strdup_printf (_("%s (default)"), names[0]) : g_strdup (_("No model is installed"));
+  first = names[0] ? g_strdup_printf (_ ("%s (default)"), names[0]) : g_strdup (_ ("No model is installed"));
   gtk_combo_box_text_append (combo, "", first);
   for (int i = 1; names[0] && names[i]; i++)
     gtk_combo_box_text_append (combo, names[i], names[i]);
@@ -124,7 +124,7 @@ new_note (void)
 static GtkWidget *
 new_expander (GtkLabel *description)
 {
-  GtkWidget *expander = gtk_expander_new_with_mnemonic (_("What this model kno_ws"));
+  GtkWidget *expander = gtk_expander_new_with_mnemonic (_ ("What this model kno_ws"));
   GtkWidget *scrolled = gtk_scrolled_window_new (NULL, NULL);
 
   gtk_scrolled_window_set_policy (GTK_SCROLLED_WINDOW (scrolled), GTK_POLICY_NEVER, GTK_POLICY_AUTOMATIC);
@@ -192,7 +192,7 @@ switti_model_chooser_init (SwittiModelChooser *self)
   gtk_box_set_spacing (GTK_BOX (self), 3);
   self->model = g_strdup ("");
   self->combo = GTK_COMBO_BOX (gtk_combo_box_text_new ());
-  atk_object_set_name (gtk_widget_get_accessible (GTK_WIDGET (self->combo)), _("Model"));
+  atk_object_set_name (gtk_widget_get_accessible (GTK_WIDGET (self->combo)), _ ("Model"));
   self->summary = new_note ();
   self->description = new_note ();
   self->expander = new_expander (self->description);

@@ -81,7 +81,7 @@ def check_refusals():
 def check_new_image():
     image, layers = run(prompt=PROMPT, seed=7.0)
     tap.equal((image.get_width(), image.get_height()), (SIZE, SIZE), 'new image: size')
-    tap.equal([layer.get_name() for layer in image.get_layers()], [PROMPT], 'new image: the layer is named as the prompt')
+    tap.equal([layer.get_name() for layer in image.get_layers()], [PROMPT], 'new image: the name of its layer')
     tap.equal([layer.get_id() for layer in layers], [layer.get_id() for layer in image.get_layers()],
               'new image: the layers are returned')
     tap.equal(layers[0].get_mask(), None, 'new image: no mask')

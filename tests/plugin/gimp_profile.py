@@ -52,8 +52,8 @@ class Profile:
     def run(self, interpreter, command, **environment):
         """One start of the console GIMP; its exit status and all that it said."""
         gimp = ['gimp-console-3.0', '-nidfs', '--quit', f'--batch-interpreter={interpreter}', '-b', command]
-        done = subprocess.run(gimp, env=dict(self.environment, **environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, errors='replace', timeout=GIMP_TIMEOUT, check=False)
+        done = subprocess.run(gimp, env=dict(self.environment, **environment), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors='replace', timeout=GIMP_TIMEOUT, check=False)
         return done.returncode, done.stdout
 
 

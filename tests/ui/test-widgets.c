@@ -56,8 +56,8 @@ test_prompt_view_tab (void)
 {
   g_autoptr (GtkWidget) view = g_object_ref_sink (switti_prompt_view_new ("Prompt", 3));
 
-  g_assert_false (gtk_text_view_get_accepts_tab (
-    GTK_TEXT_VIEW (switti_prompt_view_get_text_view (SWITTI_PROMPT_VIEW (view)))));
+  g_assert_false (
+      gtk_text_view_get_accepts_tab (GTK_TEXT_VIEW (switti_prompt_view_get_text_view (SWITTI_PROMPT_VIEW (view)))));
 }
 
 static void
