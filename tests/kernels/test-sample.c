@@ -183,7 +183,7 @@ static void
 test_filtered (gconstpointer isa)
 {
   static const gint64 sizes[] = { 1, 2, 3, 341, 4097 }, top_ks[] = { 0, 1, 2, 50, 400, 100000 };
-  static const float top_ps[] = { 0.0f, 1e-6f, 0.5f, 0.95f, 1.0f };
+  static const float top_ps[] = { 0.0f, 1e-20f, 1e-6f, 0.5f, 0.95f, 1.0f };
   SwittiKernelContext *context = op_context (isa, 2);
 
   for (gsize s = 0; context != NULL && s < G_N_ELEMENTS (sizes); s++)
@@ -203,6 +203,25 @@ test_filtered (gconstpointer isa)
           }
       case_clear (&test);
     }
+  switti_kernels_cpu ()->context_free (context);
+}
+
+/* 0 and -0 are equal: where one of them is the k-th largest, both stay. */
+static void
+test_zeros (gconstpointer isa)
+{
+  static const float logits[6] = { -0.0f, 0.0f, -1.0f, 1.0f, -0.0f, -2.0f };
+  const SwittiSample sample = { .batch = 1, .n = 1, .v = 6, .temperature = 1.0f, .top_k = 2 };
+  SwittiKernelContext *context = op_context (isa, 1);
+  const guint64 seed = 1;
+  float filtered[6];
+  gint32 code;
+
+  if (context == NULL)
+    return;
+  assert_ok (switti_kernels_cpu ()->sample_filtered (context, &sample, &seed, logits, NULL, NULL, filtered, &code));
+  for (int i = 0; i < 6; i++)
+    g_assert_cmpfloat (filtered[i], ==, logits[i] < 0.0f ? -INFINITY : logits[i]);
   switti_kernels_cpu ()->context_free (context);
 }
 
@@ -520,6 +539,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   op_add ("/sample/filtered", test_filtered);
+  op_add ("/sample/zeros", test_zeros);
   op_add ("/sample/statistics", test_statistics);
   op_add ("/sample/smooth", test_smooth);
   op_add ("/sample/same-bits", test_same_bits);
