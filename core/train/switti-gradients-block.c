@@ -324,29 +324,37 @@ switti_gradients_block_forward (SwittiGradients *self, int index, GError **error
   return TRUE;
 }
 
-/* Each pass undoes one addition to the stream together with the norm that read the stream behind it. */
-gboolean
-switti_gradients_block_backward (SwittiGradients *self, int index, GError **error)
+/* Behind the FFN: its output's norm and gate. */
+static SwittiNormGradients
+ffn_end (const SwittiGradients *self, int index)
 {
-  SwittiSavedBlock *saved = switti_gradients_saved (self, index);
-  const SwittiResidualNorm norm = norm_of_rows (self);
+  const SwittiSavedBlock *saved = switti_gradients_saved (self, index);
   const gint64 c = self->config->width;
-  const float *modulation = saved->modulation;
-  const SwittiNormGradients ffn_end = {
+
+  return (SwittiNormGradients){
     .y = saved->y[FFN],
     .post_weight = norm_weight (self, index, SWITTI_NORM_FFN_POST),
-    .gate = modulation + SWITTI_MODULATION_GATE_FFN * c,
+    .gate = saved->modulation + SWITTI_MODULATION_GATE_FFN * c,
     .dx = self->dx,
     .dy = self->dy,
     .d_post_weight = norm_gradient (self, index, SWITTI_NORM_FFN_POST),
     .d_gate = self->d_modulation + SWITTI_MODULATION_GATE_FFN * c,
   };
-  const SwittiNormGradients cross_end = {
+}
+
+/* Between cross-attention and FFN. */
+static SwittiNormGradients
+cross_end (const SwittiGradients *self, int index)
+{
+  const SwittiSavedBlock *saved = switti_gradients_saved (self, index);
+  const gint64 c = self->config->width;
+
+  return (SwittiNormGradients){
     .x = saved->x[1],
     .y = saved->y[CROSS],
     .post_weight = norm_weight (self, index, SWITTI_NORM_CROSS_POST),
     .weight = norm_weight (self, index, SWITTI_NORM_FFN_PRE),
-    .scale = modulation + SWITTI_MODULATION_SCALE_FFN * c,
+    .scale = saved->modulation + SWITTI_MODULATION_SCALE_FFN * c,
     .dh = self->dh,
     .dx = self->dx,
     .dy = self->dy,
@@ -355,11 +363,20 @@ switti_gradients_block_backward (SwittiGradients *self, int index, GError **erro
     .d_scale = self->d_modulation + SWITTI_MODULATION_SCALE_FFN * c,
     .d_shift = self->d_modulation + SWITTI_MODULATION_SHIFT_FFN * c,
   };
-  const SwittiNormGradients self_end = {
+}
+
+/* Between self-attention and cross-attention. */
+static SwittiNormGradients
+self_end (const SwittiGradients *self, int index)
+{
+  const SwittiSavedBlock *saved = switti_gradients_saved (self, index);
+  const gint64 c = self->config->width;
+
+  return (SwittiNormGradients){
     .x = saved->x[0],
     .y = saved->y[SELF],
     .post_weight = norm_weight (self, index, SWITTI_NORM_SELF_POST),
-    .gate = modulation + SWITTI_MODULATION_GATE_ATTENTION * c,
+    .gate = saved->modulation + SWITTI_MODULATION_GATE_ATTENTION * c,
     .weight = norm_weight (self, index, SWITTI_NORM_CROSS_PRE),
     .dh = self->dh,
     .dx = self->dx,
@@ -368,26 +385,43 @@ switti_gradients_block_backward (SwittiGradients *self, int index, GError **erro
     .d_weight = norm_gradient (self, index, SWITTI_NORM_CROSS_PRE),
     .d_gate = self->d_modulation + SWITTI_MODULATION_GATE_ATTENTION * c,
   };
-  const SwittiNormGradients start = {
+}
+
+/* Before self-attention. */
+static SwittiNormGradients
+block_start (const SwittiGradients *self, int index)
+{
+  const SwittiSavedBlock *saved = switti_gradients_saved (self, index);
+  const gint64 c = self->config->width;
+
+  return (SwittiNormGradients){
     .x = self->x[index],
     .weight = norm_weight (self, index, SWITTI_NORM_SELF_PRE),
-    .scale = modulation + SWITTI_MODULATION_SCALE_ATTENTION * c,
+    .scale = saved->modulation + SWITTI_MODULATION_SCALE_ATTENTION * c,
     .dh = self->dh,
     .dx = self->dx,
     .d_weight = norm_gradient (self, index, SWITTI_NORM_SELF_PRE),
     .d_scale = self->d_modulation + SWITTI_MODULATION_SCALE_ATTENTION * c,
     .d_shift = self->d_modulation + SWITTI_MODULATION_SHIFT_ATTENTION * c,
   };
+}
 
-  SWITTI_RUN (self->device, residual_norm_backward, &norm, &ffn_end, self->norm_scratch);
-  if (!feed_forward_backward (self, index, error))
-    return FALSE;
-  SWITTI_RUN (self->device, residual_norm_backward, &norm, &cross_end, self->norm_scratch);
-  if (!cross_attention_backward (self, index, error))
-    return FALSE;
-  SWITTI_RUN (self->device, residual_norm_backward, &norm, &self_end, self->norm_scratch);
-  if (!self_attention_backward (self, index, error))
-    return FALSE;
-  SWITTI_RUN (self->device, residual_norm_backward, &norm, &start, self->norm_scratch);
-  return switti_gradients_block_conditions_backward (self, index, error);
+static gboolean
+norm_backward (SwittiGradients *self, SwittiNormGradients gradients, GError **error)
+{
+  const SwittiResidualNorm norm = norm_of_rows (self);
+
+  SWITTI_RUN (self->device, residual_norm_backward, &norm, &gradients, self->norm_scratch);
+  return TRUE;
+}
+
+/* Each pass undoes one addition to the stream together with the norm that read the stream behind it. */
+gboolean
+switti_gradients_block_backward (SwittiGradients *self, int index, GError **error)
+{
+  return norm_backward (self, ffn_end (self, index), error) && feed_forward_backward (self, index, error)
+         && norm_backward (self, cross_end (self, index), error) && cross_attention_backward (self, index, error)
+         && norm_backward (self, self_end (self, index), error) && self_attention_backward (self, index, error)
+         && norm_backward (self, block_start (self, index), error)
+         && switti_gradients_block_conditions_backward (self, index, error);
 }

@@ -2,9 +2,9 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * For the switti-gradients*.c files alone: memory and plans (-plans.c), blocks (-block.c), what follows from the prompts
- * (-conditions.c), the rest (switti-gradients.c). R = B L rows of tokens, ordered (image, position); t is the dtype of
- * activations.
+ * For the switti-gradients*.c files alone: memory and plans (-plans.c), Linear layers (-products.c), blocks (-block.c),
+ * what follows from the prompts (-conditions.c), the rest (switti-gradients.c). R = B L rows of tokens, ordered (image,
+ * position); t is the dtype of activations.
  */
 #pragma once
 

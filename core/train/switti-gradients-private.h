@@ -57,8 +57,8 @@ gboolean switti_gradients_clear (SwittiGradients *self, GError **error);
 /* The loss alone. */
 gboolean switti_gradients_evaluate (SwittiGradients *self, const SwittiTrainingBatch *batch, SwittiTrainingLoss *loss,
                                     GError **error);
-/* Adds scale * (gradient of the batch's mean loss): 1 / n for each of n accumulated batches. A code outside the codebook
- * is SWITTI_ERROR_ARGUMENT. */
+/* Adds scale * (gradient of the batch's mean loss): 1 / n for each of n accumulated batches. A code outside the
+ * codebook is SWITTI_ERROR_ARGUMENT. */
 gboolean switti_gradients_add (SwittiGradients *self, const SwittiTrainingBatch *batch, double scale,
                                SwittiTrainingLoss *loss, GError **error);
 

@@ -156,8 +156,8 @@ switti_optimizer_step (SwittiOptimizer *self, const float *gradients, double nor
   if (!isfinite (norm))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   "The gradients of step %" G_GINT64_FORMAT " are not finite: the training has diverged; go on from an "
-                   "earlier checkpoint with a lower learning rate.",
+                   "The gradients of step %" G_GINT64_FORMAT " are not finite: the training has diverged; go on from "
+                   "an earlier checkpoint with a lower learning rate.",
                    self->n_steps + 1);
       return FALSE;
     }
