@@ -93,6 +93,15 @@ median_seconds (Bench *bench, Run run, gpointer data)
   return seconds[n / 2];
 }
 
+/* bf16 that the processor cannot multiply is computed in float32, and measured against that. */
+static void
+measure_ceiling (Bench *bench)
+{
+  bench->ceiling = switti_ceiling_measure (bench->properties.n_threads, bench->dtype);
+  if (bench->ceiling <= 0.0)
+    bench->ceiling = switti_ceiling_measure (bench->properties.n_threads, SWITTI_DTYPE_F32);
+}
+
 static void
 report (Bench *bench, const char *name, double seconds, double flop, double bytes)
 {
@@ -178,7 +187,7 @@ bench_products (Bench *bench)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (weights); i++)
     {
-      bench->ceiling = switti_ceiling_measure (bench->properties.n_threads, bench->dtype);
+      measure_ceiling (bench);
       for (gsize j = 0; j < G_N_ELEMENTS (row_counts); j++)
         bench_product (bench, &weights[i], row_counts[j]);
     }
@@ -231,7 +240,7 @@ bench_convolution (Bench *bench, const Map *map)
   kernels->conv_pack (bench->context, &conv, bench->dtype, source, c.packed);
   if (kernels->conv_plan (bench->context, &conv, &c.plan) != SWITTI_KERNEL_OK)
     g_error ("%s", kernels->error_message (bench->context));
-  bench->ceiling = switti_ceiling_measure (bench->properties.n_threads, bench->dtype);
+  measure_ceiling (bench);
   report (bench, name, median_seconds (bench, run_convolution, &c),
           2.0 * (double) (side * side) * (double) (map->c_in * map->c_out * taps),
           size
@@ -321,10 +330,7 @@ main (int argc, char **argv)
   bench.dtype = bench.properties.fast_bf16 ? SWITTI_DTYPE_BF16 : SWITTI_DTYPE_F32;
   if (dtype != NULL)
     bench.dtype = strcmp (dtype, "bf16") == 0 ? SWITTI_DTYPE_BF16 : SWITTI_DTYPE_F32;
-  bench.ceiling = switti_ceiling_measure (bench.properties.n_threads, bench.dtype);
-  /* bf16 that the processor cannot multiply is computed in float32, and measured against that. */
-  if (bench.ceiling <= 0.0)
-    bench.ceiling = switti_ceiling_measure (bench.properties.n_threads, SWITTI_DTYPE_F32);
+  measure_ceiling (&bench);
   bench_all (&bench, only);
   print_json (&bench);
   bench.kernels->context_free (bench.context);
