@@ -40,9 +40,9 @@ op_add (const char *path, GTestDataFunc func)
 static inline Operand
 output_new (SwittiDtype dtype, gsize count)
 {
-  Operand operand = { .dtype = dtype, .count = count };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (0);
+  Operand operand = operand_new (dtype, count, rand);
 
-  operand.data = g_aligned_alloc (count, switti_dtype_size (dtype), 64);
   memset (operand.data, 0xff, count * switti_dtype_size (dtype));
   return operand;
 }
