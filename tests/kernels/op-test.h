@@ -74,5 +74,16 @@ assert_same_bytes (const Operand *a, const Operand *b)
   g_assert_cmpint (memcmp (a->data, b->data, a->count * switti_dtype_size (a->dtype)), ==, 0);
 }
 
+/* A file of $SWITTI_FIXTURES, or else of tests/fixtures; free with g_free(). */
+static inline char *
+fixture_path (const char *name)
+{
+  const char *chosen = g_getenv ("SWITTI_FIXTURES");
+
+  if (chosen != NULL && *chosen != '\0')
+    return g_build_filename (chosen, name, NULL);
+  return g_test_build_filename (G_TEST_DIST, "fixtures", name, NULL);
+}
+
 #define assert_ok(call) g_assert_cmpint ((call), ==, SWITTI_KERNEL_OK)
 #define assert_invalid(call) g_assert_cmpint ((call), ==, SWITTI_KERNEL_INVALID)

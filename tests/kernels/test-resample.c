@@ -199,7 +199,7 @@ check_fixture (SwittiKernelContext *context, SwittiResampleMode mode, gint64 in_
 static void
 test_fixtures (gconstpointer isa)
 {
-  g_autofree char *path = g_build_filename (g_getenv ("SWITTI_FIXTURES"), "sampling.safetensors", NULL);
+  g_autofree char *path = fixture_path ("sampling.safetensors");
   g_autoptr (GError) error = NULL;
   g_autoptr (SwittiSafetensors) file = switti_safetensors_open (path, &error);
   SwittiKernelContext *context = op_context (isa, 2);

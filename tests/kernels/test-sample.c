@@ -505,7 +505,7 @@ check_smooth_fixture (SwittiKernelContext *context, SwittiSafetensors *file, con
 static void
 test_fixtures (gconstpointer isa)
 {
-  g_autofree char *path = g_build_filename (g_getenv ("SWITTI_FIXTURES"), "sampling.safetensors", NULL);
+  g_autofree char *path = fixture_path ("sampling.safetensors");
   g_autoptr (GError) error = NULL;
   g_autoptr (SwittiSafetensors) file = switti_safetensors_open (path, &error);
   SwittiKernelContext *context = op_context (isa, 2);
