@@ -222,7 +222,8 @@ def check_formats(first):
 def check_cancel():
     """A signal to the plug-in ends the run. 64 pictures, one after another, last long enough for it to arrive."""
     plug_in = os.path.join(os.environ['SWITTI_TEST_PLUG_INS'], 'switti', 'switti')
-    killer = subprocess.Popen([sys.executable, os.path.join(os.environ['SWITTI_TEST_SRCDIR'], 'interrupt.py'), plug_in])
+    interrupt = os.path.join(os.environ['SWITTI_TEST_SRCDIR'], 'interrupt.py')
+    killer = subprocess.Popen([sys.executable, interrupt, plug_in, str(os.getppid())])  # our parent is GIMP
     check_refused('a cancelled run', 'cancelled', prompt=PROMPT, count=64, batch=1)
     tap.equal(killer.wait(), 0, 'a cancelled run: the plug-in was interrupted at work')
     image, _ = run(prompt=PROMPT)

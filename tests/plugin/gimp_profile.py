@@ -11,7 +11,8 @@ import tempfile
 # What GIMP asks at its first start; all of its hundred plug-ins would take seconds.
 NEEDED = ['script-fu', 'python-eval', 'file-png']
 
-GIMP_TIMEOUT = 240
+# Twenty pictures take half a minute on an idle machine, and five times that on one that is busy with other tests.
+GIMP_TIMEOUT = 540
 
 
 class Profile:

@@ -2,8 +2,9 @@
 #
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# Usage: interrupt.py PROGRAM. Waits until a process of PROGRAM has a worker thread that has used the processor, then
-# sends it SIGINT. Exit status 1 where none came in time.
+# Usage: interrupt.py PROGRAM PARENT. Waits until a process of PROGRAM, a child of the process PARENT (other tests run
+# the program too), has a worker thread that has used the processor, then sends it SIGINT. Exit status 1 where none
+# came in time.
 
 import os
 import signal
@@ -25,20 +26,26 @@ def worker_ticks(pid):
     return ticks
 
 
-def find_working(program):
+def parent_of(pid):
+    with open(f'/proc/{pid}/stat', encoding='utf-8') as stat:
+        return int(stat.read().rpartition(') ')[2].split()[1])
+
+
+def find_working(program, parent):
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
-            if os.path.realpath(f'/proc/{pid}/exe') == program and worker_ticks(pid) >= TICKS_AT_WORK:
+            if (os.path.realpath(f'/proc/{pid}/exe') == program and parent_of(pid) == parent
+                    and worker_ticks(pid) >= TICKS_AT_WORK):
                 return int(pid)
         except OSError:
             continue  # ended, or not ours to look at
     return None
 
 
-program = os.path.realpath(sys.argv[1])
+program, parent = os.path.realpath(sys.argv[1]), int(sys.argv[2])
 deadline = time.monotonic() + WAIT_SECONDS
 while time.monotonic() < deadline:
-    found = find_working(program)
+    found = find_working(program, parent)
     if found:
         os.kill(found, signal.SIGINT)
         sys.exit(0)
