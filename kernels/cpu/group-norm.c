@@ -173,7 +173,7 @@ static SwittiKernelStatus
 group_norm (SwittiKernelContext *context, const SwittiGroupNorm *norm, const void *x, const float *weight,
             const float *bias, void *scratch, void *y)
 {
-  const int64_t chunks = chunk_count (norm), length = chunk_positions (norm);
+  const int64_t chunks = chunk_count (norm), length = chunk_positions (norm), tasks = norm->batch * chunks;
   float *statistics = scratch;
   float *factors = statistics + statistics_floats (norm);
 
@@ -181,8 +181,8 @@ group_norm (SwittiKernelContext *context, const SwittiGroupNorm *norm, const voi
       || norm->channels % norm->groups != 0 || (size_t) norm->channels * 2 > SWITTI_CPU_THREAD_SCRATCH)
     return SWITTI_KERNEL_INVALID;
 
-#pragma omp parallel for num_threads(context->n_threads) schedule(static)
-  for (int64_t k = 0; k < norm->batch * chunks; k++)
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (tasks > 1)
+  for (int64_t k = 0; k < tasks; k++)
     {
       const int64_t start = (k % chunks) * length;
       const int64_t positions = norm->positions - start < length ? norm->positions - start : length;
@@ -200,8 +200,8 @@ group_norm (SwittiKernelContext *context, const SwittiGroupNorm *norm, const voi
       float *factor = factors + b * 2 * norm->channels;
       merge_chunks (norm, statistics + b * chunks * norm->groups * 2, weight, bias, factor, factor + norm->channels);
     }
-#pragma omp parallel for num_threads(context->n_threads) schedule(static)
-  for (int64_t k = 0; k < norm->batch * chunks; k++)
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (tasks > 1)
+  for (int64_t k = 0; k < tasks; k++)
     {
       const int64_t start = (k % chunks) * length;
       const int64_t positions = norm->positions - start < length ? norm->positions - start : length;

@@ -304,8 +304,9 @@ sample_filtered (SwittiKernelContext *context, const SwittiSample *sample, const
   if (v <= 0 || v > MAX_CODES || sample->top_k < 0)
     return SWITTI_KERNEL_INVALID;
 
-#pragma omp parallel for num_threads(context->n_threads) schedule(static)
-  for (int64_t r = 0; r < sample->batch * sample->n; r++)
+  const int64_t rows = sample->batch * sample->n;
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (rows * v > SWITTI_SERIAL_ELEMENTS)
+  for (int64_t r = 0; r < rows; r++)
     {
       Row row = open_row (context, sample, seeds, prompt, null_logits, guided, r);
       const int64_t count = filter (&row);
@@ -331,8 +332,9 @@ sample_smooth (SwittiKernelContext *context, const SwittiSample *sample, const u
   if (v <= 0 || v > MAX_CODES || sample->z <= 0)
     return SWITTI_KERNEL_INVALID;
 
-#pragma omp parallel for num_threads(context->n_threads) schedule(static)
-  for (int64_t r = 0; r < sample->batch * sample->n; r++)
+  const int64_t rows = sample->batch * sample->n;
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (rows * v > SWITTI_SERIAL_ELEMENTS)
+  for (int64_t r = 0; r < rows; r++)
     {
       Row row = open_row (context, sample, seeds, prompt, null_logits, guided, r);
       codes[r] = smooth (&row, gumbel != NULL ? gumbel + r * v : NULL, codebook, h + r * sample->z);
