@@ -70,6 +70,7 @@ typedef enum
 typedef struct SwittiKernelContext SwittiKernelContext;
 typedef struct SwittiGemmPlan SwittiGemmPlan;
 typedef struct SwittiConvPlan SwittiConvPlan;
+typedef struct SwittiConvBackwardPlan SwittiConvBackwardPlan;
 
 typedef struct
 {
@@ -212,8 +213,8 @@ typedef struct
 } SwittiSample;
 
 /* -- training -------------------------------------------------------------------------------------------------
- * dZ is the gradient of the loss for Z. Parameters' gradients are added to (+=), so that they accumulate over calls; all
- * others are written (=) unless said. g is the row's image: there is no group_index. */
+ * dZ is the gradient of the loss for Z. Parameters' gradients are added to (+=), so that they accumulate over calls;
+ * all others are written (=) unless said. g is the row's image: there is no group_index. */
 
 /* Operands of the backward of residual_norm and layer_norm. x is what the forward op left in x; dx is the gradient for
  * that on entry and for the x that the op was given on return. dx may be NULL, where y is and only the parameters'
@@ -480,6 +481,31 @@ typedef struct SwittiKernels
                                       const SwittiOptimizerTensor *tensors, double *sums);
   SwittiKernelStatus (*adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw, int64_t n_tensors,
                                const SwittiOptimizerTensor *tensors);
+
+  /* -- training the VAE --------------------------------------------------------------------------------- */
+  /* Gradients of conv, float32 alone; the residual's is dy. weight and d_weight (c_out, c_in, kernel, kernel) are
+   * device memory, as PyTorch stores them; d_weight and d_bias +=. dx (B, Hi, Wi, Ci) = , or NULL. 4 B Ho Wo Co Ci
+   * kernel^2 operations, half of them without dx. Moves x, dy, dx and three times the weight. */
+  SwittiKernelStatus (*conv_backward_plan) (SwittiKernelContext *context, const SwittiConv *conv,
+                                            SwittiConvBackwardPlan **plan);
+  void (*conv_backward_plan_free) (SwittiKernelContext *context, SwittiConvBackwardPlan *plan);
+  SwittiKernelStatus (*conv_backward) (SwittiKernelContext *context, const SwittiConvBackwardPlan *plan,
+                                       const float *x, const float *weight, const float *dy, float *dx,
+                                       float *d_weight, float *d_bias);
+  /* x_dtype and y_dtype must be one, which is that of dy and dx, too. d_weight, d_bias +=. */
+  size_t (*group_norm_backward_scratch_bytes) (SwittiKernelContext *context, const SwittiGroupNorm *norm);
+  SwittiKernelStatus (*group_norm_backward) (SwittiKernelContext *context, const SwittiGroupNorm *norm, const void *x,
+                                             const float *weight, const float *bias, const void *dy, void *scratch,
+                                             void *dx, float *d_weight, float *d_bias);
+  /* d_in from d_out of a resample in float32. */
+  SwittiKernelStatus (*resample_backward) (SwittiKernelContext *context, const SwittiResample *resample,
+                                           const float *d_out, float *d_in);
+  /* d_table (entries, width) += dy (rows, width) at ids. Ids outside the table are INVALID on the CPU. */
+  SwittiKernelStatus (*embed_backward) (SwittiKernelContext *context, int64_t rows, int64_t width, int64_t entries,
+                                        const int32_t *ids, const float *dy, float *d_table);
+  /* sum, float64, = sum of (a - b)^2 over count values */
+  SwittiKernelStatus (*squared_difference) (SwittiKernelContext *context, int64_t count, const float *a,
+                                            const float *b, double *sum);
 } SwittiKernels;
 
 /* The CPU's table; never NULL. */

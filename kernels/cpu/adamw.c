@@ -1,4 +1,4 @@
-/* adamw.c - the optimizer's step and the gradient's norm, over a list of tensors
+/* adamw.c - the optimizer's step, and sums of squares: the gradient's norm and squared errors
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
@@ -62,6 +62,44 @@ squared_norm (SwittiKernelContext *context, int64_t n_tensors, const SwittiOptim
   return SWITTI_KERNEL_OK;
 }
 
+static double
+sum_of_squared_differences (const float *a, const float *b, int64_t count)
+{
+  double total = 0.0;
+
+  for (int64_t start = 0; start < count; start += BLOCK_SQUARES)
+    {
+      const int64_t end = start + BLOCK_SQUARES < count ? start + BLOCK_SQUARES : count;
+      float sum = 0.0f;
+
+#pragma omp simd reduction(+ : sum)
+      for (int64_t i = start; i < end; i++)
+        sum += (a[i] - b[i]) * (a[i] - b[i]);
+      total += (double) sum;
+    }
+  return total;
+}
+
+static SwittiKernelStatus
+squared_difference (SwittiKernelContext *context, int64_t count, const float *a, const float *b, double *sum)
+{
+  double *parts = (double *) context->thread_scratch;
+  const int64_t blocks = (count + BLOCK_ELEMENTS - 1) / BLOCK_ELEMENTS;
+
+  if (blocks > (int64_t) (SWITTI_CPU_THREAD_SCRATCH * sizeof (float) / sizeof (double)))
+    return SWITTI_KERNEL_INVALID;
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (blocks > 1)
+  for (int64_t i = 0; i < blocks; i++)
+    {
+      const int64_t start = i * BLOCK_ELEMENTS, left = count - start;
+      parts[i] = sum_of_squared_differences (a + start, b + start, left < BLOCK_ELEMENTS ? left : BLOCK_ELEMENTS);
+    }
+  *sum = 0.0;
+  for (int64_t i = 0; i < blocks; i++)
+    *sum += parts[i];
+  return SWITTI_KERNEL_OK;
+}
+
 static void
 update_block (const SwittiAdamw *a, const SwittiOptimizerTensor *tensor, int64_t start, int64_t end)
 {
@@ -118,4 +156,5 @@ SWITTI_CPU_SYMBOL (adamw_fill) (SwittiKernels *ops)
 {
   ops->squared_norm = squared_norm;
   ops->adamw = adamw_op;
+  ops->squared_difference = squared_difference;
 }

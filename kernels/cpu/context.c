@@ -66,7 +66,9 @@ switti_cpu_fail (SwittiKernelContext *context, SwittiKernelStatus status, const 
       SWITTI_CPU_PASTE (attention_backward_fill, isa) (ops); \
       SWITTI_CPU_PASTE (cross_entropy_fill, isa) (ops); \
       SWITTI_CPU_PASTE (elementwise_backward_fill, isa) (ops); \
+      SWITTI_CPU_PASTE (group_norm_backward_fill, isa) (ops); \
       SWITTI_CPU_PASTE (norm_backward_fill, isa) (ops); \
+      SWITTI_CPU_PASTE (resample_backward_fill, isa) (ops); \
       SWITTI_CPU_PASTE (rope_backward_fill, isa) (ops); \
       SWITTI_CPU_PASTE (token_embedding_fill, isa) (ops); \
     } \

@@ -106,6 +106,15 @@ const SwittiConv *switti_cpu_conv_descriptor (const SwittiConvPlan *plan);
 SwittiKernelStatus switti_cpu_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, const void *x,
                                     const void *packed, const float *bias, const void *residual, void *d);
 
+/* -- conv2d-backward.c ------------------------------------------------------------------------------------------ */
+SwittiKernelStatus switti_cpu_conv_backward_plan (SwittiKernelContext *context, const SwittiConv *conv,
+                                                  SwittiConvBackwardPlan **plan);
+void switti_cpu_conv_backward_plan_free (SwittiKernelContext *context, SwittiConvBackwardPlan *plan);
+const SwittiConv *switti_cpu_conv_backward_descriptor (const SwittiConvBackwardPlan *plan);
+SwittiKernelStatus switti_cpu_conv_backward (SwittiKernelContext *context, const SwittiConvBackwardPlan *plan,
+                                             const float *x, const float *weight, const float *dy, float *dx,
+                                             float *d_weight, float *d_bias);
+
 /* -- the files that are compiled once for each instruction set -------------------------------------------------- */
 #define SWITTI_CPU_DECLARE_FILLS(isa) \
   void SWITTI_CPU_PASTE (attention_fill, isa) (SwittiKernels *ops); \
@@ -120,7 +129,9 @@ SwittiKernelStatus switti_cpu_conv (SwittiKernelContext *context, const SwittiCo
   void SWITTI_CPU_PASTE (attention_backward_fill, isa) (SwittiKernels *ops); \
   void SWITTI_CPU_PASTE (cross_entropy_fill, isa) (SwittiKernels *ops); \
   void SWITTI_CPU_PASTE (elementwise_backward_fill, isa) (SwittiKernels *ops); \
+  void SWITTI_CPU_PASTE (group_norm_backward_fill, isa) (SwittiKernels *ops); \
   void SWITTI_CPU_PASTE (norm_backward_fill, isa) (SwittiKernels *ops); \
+  void SWITTI_CPU_PASTE (resample_backward_fill, isa) (SwittiKernels *ops); \
   void SWITTI_CPU_PASTE (rope_backward_fill, isa) (SwittiKernels *ops); \
   void SWITTI_CPU_PASTE (token_embedding_fill, isa) (SwittiKernels *ops);
 

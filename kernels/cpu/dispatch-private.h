@@ -115,3 +115,21 @@ SwittiKernelStatus switti_cpu_dispatch_squared_norm (SwittiKernelContext *contex
                                                      const SwittiOptimizerTensor *tensors, double *sums);
 SwittiKernelStatus switti_cpu_dispatch_adamw (SwittiKernelContext *context, const SwittiAdamw *adamw,
                                               int64_t n_tensors, const SwittiOptimizerTensor *tensors);
+SwittiKernelStatus switti_cpu_dispatch_conv_backward (SwittiKernelContext *context,
+                                                      const SwittiConvBackwardPlan *plan, const float *x,
+                                                      const float *weight, const float *dy, float *dx,
+                                                      float *d_weight, float *d_bias);
+size_t switti_cpu_dispatch_group_norm_backward_scratch_bytes (SwittiKernelContext *context,
+                                                              const SwittiGroupNorm *norm);
+SwittiKernelStatus switti_cpu_dispatch_group_norm_backward (SwittiKernelContext *context, const SwittiGroupNorm *norm,
+                                                            const void *x, const float *weight, const float *bias,
+                                                            const void *dy, void *scratch, void *dx, float *d_weight,
+                                                            float *d_bias);
+SwittiKernelStatus switti_cpu_dispatch_resample_backward (SwittiKernelContext *context,
+                                                          const SwittiResample *resample, const float *d_out,
+                                                          float *d_in);
+SwittiKernelStatus switti_cpu_dispatch_embed_backward (SwittiKernelContext *context, int64_t rows, int64_t width,
+                                                       int64_t entries, const int32_t *ids, const float *dy,
+                                                       float *d_table);
+SwittiKernelStatus switti_cpu_dispatch_squared_difference (SwittiKernelContext *context, int64_t count,
+                                                           const float *a, const float *b, double *sum);

@@ -293,3 +293,91 @@ switti_cpu_dispatch_adamw (SwittiKernelContext *context, const SwittiAdamw *adam
   return end (&call, context->ops.adamw (context, adamw, n_tensors, tensors), 0.0,
               28.0 * count_elements (n_tensors, tensors));
 }
+
+/* -- VAE ------------------------------------------------------------------------------------------------------- */
+
+SwittiKernelStatus
+switti_cpu_dispatch_conv_backward (SwittiKernelContext *context, const SwittiConvBackwardPlan *plan, const float *x,
+                                   const float *weight, const float *dy, float *dx, float *d_weight, float *d_bias)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_CONV, "conv_backward");
+  const SwittiConv *c;
+  double scale, in, out, weights;
+
+  if (plan == NULL || x == NULL || dy == NULL || d_weight == NULL || d_bias == NULL || (dx != NULL && weight == NULL))
+    return invalid (&call);
+  c = switti_cpu_conv_backward_descriptor (plan);
+  scale = c->upsample ? 2.0 : 1.0;
+  in = (double) (c->batch * c->height * c->width * c->c_in);
+  out = in / (double) c->c_in * (double) c->c_out * scale * scale / (double) (c->stride * c->stride);
+  weights = (double) (c->c_in * c->c_out * c->kernel * c->kernel);
+  return end (&call, switti_cpu_conv_backward (context, plan, x, weight, dy, dx, d_weight, d_bias),
+              (dx != NULL ? 4.0 : 2.0) * out * weights / (double) c->c_out,
+              4.0 * (in * (dx != NULL ? 2.0 : 1.0) + out + 3.0 * weights));
+}
+
+static bool
+group_norm_is_valid (const SwittiGroupNorm *g)
+{
+  return g != NULL && g->batch >= 1 && g->positions >= 1 && g->channels >= 1 && g->groups >= 1
+         && g->channels % g->groups == 0 && is_float (g->x_dtype) && g->y_dtype == g->x_dtype;
+}
+
+size_t
+switti_cpu_dispatch_group_norm_backward_scratch_bytes (SwittiKernelContext *context, const SwittiGroupNorm *norm)
+{
+  return group_norm_is_valid (norm) ? context->ops.group_norm_backward_scratch_bytes (context, norm) : 0;
+}
+
+SwittiKernelStatus
+switti_cpu_dispatch_group_norm_backward (SwittiKernelContext *context, const SwittiGroupNorm *norm, const void *x,
+                                         const float *weight, const float *bias, const void *dy, void *scratch,
+                                         void *dx, float *d_weight, float *d_bias)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_GROUP_NORM, "group_norm_backward");
+
+  if (!group_norm_is_valid (norm) || x == NULL || weight == NULL || bias == NULL || dy == NULL || scratch == NULL
+      || dx == NULL || d_weight == NULL || d_bias == NULL)
+    return invalid (&call);
+  return end (&call,
+              context->ops.group_norm_backward (context, norm, x, weight, bias, dy, scratch, dx, d_weight, d_bias),
+              0.0, 3.0 * size (norm->x_dtype) * (double) (norm->batch * norm->positions * norm->channels));
+}
+
+SwittiKernelStatus
+switti_cpu_dispatch_resample_backward (SwittiKernelContext *context, const SwittiResample *resample,
+                                       const float *d_out, float *d_in)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_RESAMPLE, "resample_backward");
+  const SwittiResample *r = resample;
+
+  if (r == NULL || r->batch < 1 || r->channels < 1 || r->in_height < 1 || r->in_width < 1 || r->out_height < 1
+      || r->out_width < 1 || r->dtype != SWITTI_DTYPE_F32 || d_out == NULL || d_in == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.resample_backward (context, r, d_out, d_in), 0.0,
+              4.0 * (double) (r->batch * r->channels)
+                  * (double) (r->in_height * r->in_width + r->out_height * r->out_width));
+}
+
+SwittiKernelStatus
+switti_cpu_dispatch_embed_backward (SwittiKernelContext *context, int64_t rows, int64_t width, int64_t entries,
+                                    const int32_t *ids, const float *dy, float *d_table)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "embed_backward");
+
+  if (rows < 1 || width < 1 || entries < 1 || ids == NULL || dy == NULL || d_table == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.embed_backward (context, rows, width, entries, ids, dy, d_table), 0.0,
+              12.0 * (double) (rows * width));
+}
+
+SwittiKernelStatus
+switti_cpu_dispatch_squared_difference (SwittiKernelContext *context, int64_t count, const float *a, const float *b,
+                                        double *sum)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "squared_difference");
+
+  if (count < 1 || a == NULL || b == NULL || sum == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.squared_difference (context, count, a, b, sum), 0.0, 8.0 * (double) count);
+}

@@ -386,6 +386,14 @@ static const SwittiKernels cpu_kernels = {
   .cross_entropy = switti_cpu_dispatch_cross_entropy,
   .squared_norm = switti_cpu_dispatch_squared_norm,
   .adamw = switti_cpu_dispatch_adamw,
+  .conv_backward_plan = switti_cpu_conv_backward_plan,
+  .conv_backward_plan_free = switti_cpu_conv_backward_plan_free,
+  .conv_backward = switti_cpu_dispatch_conv_backward,
+  .group_norm_backward_scratch_bytes = switti_cpu_dispatch_group_norm_backward_scratch_bytes,
+  .group_norm_backward = switti_cpu_dispatch_group_norm_backward,
+  .resample_backward = switti_cpu_dispatch_resample_backward,
+  .embed_backward = switti_cpu_dispatch_embed_backward,
+  .squared_difference = switti_cpu_dispatch_squared_difference,
 };
 
 const SwittiKernels *

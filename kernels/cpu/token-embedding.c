@@ -103,9 +103,26 @@ token_embedding_backward (SwittiKernelContext *context, const SwittiTokenEmbeddi
   return SWITTI_KERNEL_OK;
 }
 
+/* Rows of the same entry are added in their order. */
+static SwittiKernelStatus
+embed_backward (SwittiKernelContext *context, int64_t rows, int64_t width, int64_t entries, const int32_t *ids,
+                const float *dy, float *d_table)
+{
+  for (int64_t r = 0; r < rows; r++)
+    if (ids[r] < 0 || ids[r] >= entries)
+      return SWITTI_KERNEL_INVALID;
+#pragma omp parallel for num_threads(context->n_threads) schedule(static)
+  for (int64_t start = 0; start < width; start += BLOCK_COLUMNS)
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t j = start; j < width && j < start + BLOCK_COLUMNS; j++)
+        d_table[ids[r] * width + j] += dy[r * width + j];
+  return SWITTI_KERNEL_OK;
+}
+
 void
 SWITTI_CPU_SYMBOL (token_embedding_fill) (SwittiKernels *ops)
 {
   ops->token_embedding = token_embedding;
   ops->token_embedding_backward = token_embedding_backward;
+  ops->embed_backward = embed_backward;
 }
