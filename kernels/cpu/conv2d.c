@@ -242,19 +242,17 @@ weight_at (SwittiDtype dtype, const void *src, int64_t i)
     }
 }
 
-/* The sum of the weights of output `o` and input `i` that a tap stands for. */
-static float
-tap_weight (const SwittiConv *conv, SwittiDtype dtype, const void *src, int64_t o, int64_t i, unsigned int rows,
-            unsigned int columns)
+/* Where in a kernel the weights lie that a tap sums: kernel rows and columns by their masks. */
+static int
+tap_weights (int kernel, unsigned int rows, unsigned int columns, int64_t at[MAX_KERNEL * MAX_KERNEL])
 {
-  const int64_t kernel = conv->kernel;
-  float sum = 0.0f;
+  int n = 0;
 
-  for (int ky = 0; ky < conv->kernel; ky++)
-    for (int kx = 0; kx < conv->kernel; kx++)
+  for (int ky = 0; ky < kernel; ky++)
+    for (int kx = 0; kx < kernel; kx++)
       if ((rows >> ky & 1u) != 0 && (columns >> kx & 1u) != 0)
-        sum += weight_at (dtype, src, ((o * conv->c_in + i) * kernel + ky) * kernel + kx);
-  return sum;
+        at[n++] = ky * kernel + kx;
+  return n;
 }
 
 /* One tap's rows i0 .. i0 + length - 1 of a panel. */
@@ -262,18 +260,23 @@ static void
 pack_tap (const SwittiConv *conv, SwittiDtype src_dtype, const void *src, int64_t o0, int64_t i0, int64_t length,
           unsigned int rows, unsigned int columns, char *out)
 {
-  const int64_t n = switti_min (SWITTI_PANEL_WIDTH, conv->c_out - o0);
+  const int64_t n = switti_min (SWITTI_PANEL_WIDTH, conv->c_out - o0), area = conv->kernel * conv->kernel;
+  int64_t at[MAX_KERNEL * MAX_KERNEL];
+  const int n_weights = tap_weights (conv->kernel, rows, columns, at);
 
   memset (out, 0, (size_t) (length * SWITTI_PANEL_WIDTH) * switti_dtype_size (conv->w_dtype));
   for (int64_t j = 0; j < n; j++)
     for (int64_t i = 0; i < length && i0 + i < conv->c_in; i++)
       {
-        const float weight = tap_weight (conv, src_dtype, src, o0 + j, i0 + i, rows, columns);
+        const int64_t weights = ((o0 + j) * conv->c_in + i0 + i) * area;
+        float sum = weight_at (src_dtype, src, weights + at[0]);
 
+        for (int w = 1; w < n_weights; w++)
+          sum += weight_at (src_dtype, src, weights + at[w]);
         if (conv->w_dtype == SWITTI_DTYPE_F32)
-          ((float *) (void *) out)[i * SWITTI_PANEL_WIDTH + j] = weight;
+          ((float *) (void *) out)[i * SWITTI_PANEL_WIDTH + j] = sum;
         else
-          ((uint16_t *) (void *) out)[(i / 2 * SWITTI_PANEL_WIDTH + j) * 2 + i % 2] = switti_f32_to_bf16 (weight);
+          ((uint16_t *) (void *) out)[(i / 2 * SWITTI_PANEL_WIDTH + j) * 2 + i % 2] = switti_f32_to_bf16 (sum);
       }
 }
 

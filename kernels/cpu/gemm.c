@@ -244,7 +244,7 @@ static void
 stage_a (SwittiKernelContext *context, const SwittiGemmPlan *plan, const void *a)
 {
   const SwittiGemm *g = &plan->gemm;
-  const int64_t rows = 16;
+  const int64_t rows = 32;
   const int64_t row_stride = g->a_is_km ? 1 : g->lda;
 
 #pragma omp parallel for schedule(static) num_threads(context->n_threads) if (g->m > rows)

@@ -23,7 +23,7 @@
 /* The most rows of C that a tile has. */
 #define SWITTI_TILE_ROWS 512
 
-/* A strided matrix in memory: element (i, j) at data[i * row_stride + j * column_stride]. */
+/* A matrix in memory: element (i, j) at data[i * row_stride + j * column_stride], one of the strides 1. */
 typedef struct
 {
   const void *data;

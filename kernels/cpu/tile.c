@@ -2,13 +2,16 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  */
-#include "tile-private.h"
+#include "activation-private.h"
 #include "math-private.h"
+#include "tile-private.h"
 
 #define WIDTH SWITTI_PANEL_WIDTH
 
-/* Rows of a panel packed at a time: one cache line of float32 of each source row. */
-#define PACK_ROWS 16
+/* What is moved at a time: 16 words of 32 bits, each a float32 or a pair of bf16 neighbours. GCC and clang make it one
+ * AVX-512 register, two of AVX2 or four of SSE2. */
+#define WORDS 16
+typedef uint32_t Words __attribute__ ((vector_size (4 * WORDS)));
 
 SWITTI_INLINE float
 load_source (SwittiDtype dtype, const void *data, int64_t i)
@@ -33,49 +36,121 @@ load_source_bf16 (SwittiDtype dtype, const void *data, int64_t i)
   return switti_f32_to_bf16 (load_source (dtype, data, i));
 }
 
-/* -- packing --------------------------------------------------------------------------------------------------- */
+/* Elements of `dtype` in 16 words. */
+SWITTI_INLINE int64_t
+elements_of_words (SwittiDtype dtype)
+{
+  return dtype == SWITTI_DTYPE_F32 ? WORDS : 2 * WORDS;
+}
 
 SWITTI_INLINE void
-pack_f32 (SwittiDtype dtype, const SwittiTileSource *source, int64_t n, int64_t k, float *panel)
+load_elements (SwittiDtype in, SwittiDtype out, const void *data, int64_t count, Words *words)
 {
-  const int64_t rs = source->row_stride, cs = source->column_stride;
+  float floats[WORDS] = { 0 };
+  uint16_t halves[2 * WORDS] = { 0 };
 
-  for (int64_t k0 = 0; k0 < k; k0 += PACK_ROWS)
+  if (out == SWITTI_DTYPE_F32)
     {
-      const int64_t k1 = switti_min (k, k0 + PACK_ROWS);
+      for (int64_t i = 0; i < count; i++)
+        floats[i] = load_source (in, data, i);
+      memcpy (words, floats, sizeof *words);
+    }
+  else
+    {
+      for (int64_t i = 0; i < count; i++)
+        halves[i] = load_source_bf16 (in, data, i);
+      memcpy (words, halves, sizeof *words);
+    }
+}
 
-      if (n < WIDTH)
-        memset (panel + k0 * WIDTH, 0, (size_t) ((k1 - k0) * WIDTH) * sizeof (float));
-      if (rs == 1)
+/* 16 words of `out` elements from `count` contiguous ones of `in`, zeros after them. */
+SWITTI_INLINE void
+load_words (SwittiDtype in, SwittiDtype out, const void *data, int64_t count, Words *words)
+{
+  if (count < elements_of_words (out))
+    load_elements (in, out, data, count, words);
+  else if (in == out)
+    memcpy (words, data, sizeof *words);
+  else
+    load_elements (in, out, data, elements_of_words (out), words);
+}
+
+/* Transposes 16 x 16 words. Each of the four steps is a perfect shuffle of all 256: it moves the top bit of the row's
+ * number to the low end of the column's, and the column's to the row's. */
+SWITTI_INLINE void
+transpose (Words rows[WORDS])
+{
+  for (int step = 0; step < 4; step++)
+    {
+      Words shuffled[WORDS];
+
+      for (int i = 0; i < WORDS / 2; i++)
         {
-          for (int64_t p = k0; p < k1; p++)
-            for (int64_t j = 0; j < n; j++)
-              panel[p * WIDTH + j] = load_source (dtype, source->data, j + p * cs);
+          const Words a = rows[i], b = rows[i + WORDS / 2];
+
+          shuffled[2 * i]
+              = __builtin_shufflevector (a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+          shuffled[2 * i + 1]
+              = __builtin_shufflevector (a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
         }
+      memcpy (rows, shuffled, sizeof shuffled);
+    }
+}
+
+/* -- packing --------------------------------------------------------------------------------------------------- */
+
+/* From rows of contiguous k, 16 columns of the panel at a time: 16 streams are read and one is written. */
+SWITTI_INLINE void
+pack_transposed (SwittiDtype in, SwittiDtype out, const SwittiTileSource *source, int64_t n, int64_t k,
+                 uint32_t *panel)
+{
+  const int64_t step = elements_of_words (out), n_words = switti_div_up (k * WORDS, step);
+
+  for (int64_t j0 = 0; j0 < WIDTH; j0 += WORDS)
+    for (int64_t k0 = 0; k0 < k; k0 += step)
+      {
+        const int64_t word0 = k0 * WORDS / step;
+        Words words[WORDS];
+
+        for (int64_t j = 0; j < WORDS; j++)
+          if (j0 + j < n)
+            load_words (in, out, switti_at (in, source->data, (j0 + j) * source->row_stride + k0), k - k0, &words[j]);
+          else
+            words[j] = (Words) { 0 };
+        transpose (words);
+        for (int64_t p = 0; p < switti_min (WORDS, n_words - word0); p++)
+          memcpy (panel + (word0 + p) * WIDTH + j0, &words[p], sizeof words[p]);
+      }
+}
+
+/* From rows of contiguous n. */
+SWITTI_INLINE void
+pack_straight (SwittiDtype in, SwittiDtype out, const SwittiTileSource *source, int64_t n, int64_t k, void *panel)
+{
+  const int64_t rows = out == SWITTI_DTYPE_F32 ? k : switti_round_up (k, 2);
+
+  if (n < WIDTH || rows > k)
+    memset (panel, 0, (size_t) (rows * WIDTH) * switti_dtype_size (out));
+  for (int64_t p = 0; p < k; p++)
+    {
+      const void *row = switti_at (in, source->data, p * source->column_stride);
+
+      if (out == SWITTI_DTYPE_F32)
+        for (int64_t j = 0; j < n; j++)
+          ((float *) panel)[p * WIDTH + j] = load_source (in, row, j);
       else
-        {
-          for (int64_t j = 0; j < n; j++)
-            for (int64_t p = k0; p < k1; p++)
-              panel[p * WIDTH + j] = load_source (dtype, source->data, j * rs + p * cs);
-        }
+        for (int64_t j = 0; j < n; j++)
+          ((uint16_t *) panel)[(p / 2 * WIDTH + j) * 2 + p % 2] = load_source_bf16 (in, row, j);
     }
 }
 
 SWITTI_INLINE void
-pack_bf16 (SwittiDtype dtype, const SwittiTileSource *source, int64_t n, int64_t k, uint16_t *panel)
+pack_dtype (SwittiDtype in, SwittiDtype out, const SwittiTileSource *source, int64_t n, int64_t k, void *panel)
 {
-  const int64_t rs = source->row_stride, cs = source->column_stride;
-
-  for (int64_t k0 = 0; k0 < k; k0 += PACK_ROWS)
-    {
-      const int64_t k1 = switti_min (k, k0 + PACK_ROWS);
-
-      if (n < WIDTH || k1 % 2 != 0)
-        memset (panel + k0 * WIDTH, 0, (size_t) (switti_round_up (k1 - k0, 2) * WIDTH) * sizeof (uint16_t));
-      for (int64_t j = 0; j < n; j++)
-        for (int64_t p = k0; p < k1; p++)
-          panel[(p / 2 * WIDTH + j) * 2 + p % 2] = load_source_bf16 (dtype, source->data, j * rs + p * cs);
-    }
+  if (source->column_stride == 1)
+    pack_transposed (in, out, source, n, k, panel);
+  else
+    pack_straight (in, out, source, n, k, panel);
 }
 
 static void
@@ -85,26 +160,26 @@ pack (const SwittiTileSource *source, int64_t n, int64_t k, SwittiDtype dtype, v
     switch (source->dtype)
       {
       case SWITTI_DTYPE_F32:
-        pack_f32 (SWITTI_DTYPE_F32, source, n, k, panel);
+        pack_dtype (SWITTI_DTYPE_F32, SWITTI_DTYPE_F32, source, n, k, panel);
         break;
       case SWITTI_DTYPE_BF16:
-        pack_f32 (SWITTI_DTYPE_BF16, source, n, k, panel);
+        pack_dtype (SWITTI_DTYPE_BF16, SWITTI_DTYPE_F32, source, n, k, panel);
         break;
       default:
-        pack_f32 (SWITTI_DTYPE_F16, source, n, k, panel);
+        pack_dtype (SWITTI_DTYPE_F16, SWITTI_DTYPE_F32, source, n, k, panel);
         break;
       }
   else
     switch (source->dtype)
       {
       case SWITTI_DTYPE_F32:
-        pack_bf16 (SWITTI_DTYPE_F32, source, n, k, panel);
+        pack_dtype (SWITTI_DTYPE_F32, SWITTI_DTYPE_BF16, source, n, k, panel);
         break;
       case SWITTI_DTYPE_BF16:
-        pack_bf16 (SWITTI_DTYPE_BF16, source, n, k, panel);
+        pack_dtype (SWITTI_DTYPE_BF16, SWITTI_DTYPE_BF16, source, n, k, panel);
         break;
       default:
-        pack_bf16 (SWITTI_DTYPE_F16, source, n, k, panel);
+        pack_dtype (SWITTI_DTYPE_F16, SWITTI_DTYPE_BF16, source, n, k, panel);
         break;
       }
 }
@@ -132,78 +207,74 @@ widen (const uint16_t *panel, int64_t k, float *out)
 /* -- the left operand ------------------------------------------------------------------------------------------ */
 
 SWITTI_INLINE void
-stage_rows (SwittiDtype in, SwittiDtype out_dtype, const SwittiTileSource *source, int64_t m, int64_t k,
-            int64_t k_out, void *out)
+stage_straight (SwittiDtype in, SwittiDtype out_dtype, const SwittiTileSource *source, int64_t m, int64_t k,
+                int64_t k_out, void *out)
 {
-  const int64_t rs = source->row_stride, cs = source->column_stride;
-
   for (int64_t i = 0; i < m; i++)
     {
-      const void *row = switti_at (in, source->data, i * rs);
+      const void *row = switti_at (in, source->data, i * source->row_stride);
       void *to = switti_at_mutable (out_dtype, out, i * k_out);
 
-      if (cs == 1)
-        {
 #pragma omp simd
-          for (int64_t j = 0; j < k; j++)
-            switti_store (out_dtype, to, j, switti_load (in, row, j));
-        }
-      else
-        {
-          for (int64_t j = 0; j < k; j++)
-            switti_store (out_dtype, to, j, switti_load (in, row, j * cs));
-        }
+      for (int64_t j = 0; j < k; j++)
+        switti_store (out_dtype, to, j, switti_load (in, row, j));
       for (int64_t j = k; j < k_out; j++)
         switti_store (out_dtype, to, j, 0.0f);
     }
+}
+
+SWITTI_INLINE void
+stage_transposed (SwittiDtype in, SwittiDtype out_dtype, const SwittiTileSource *source, int64_t m, int64_t k,
+                  int64_t k_out, void *out)
+{
+  for (int64_t i0 = 0; i0 < m; i0 += WORDS)
+    for (int64_t j0 = 0; j0 < k_out; j0 += WORDS)
+      {
+        Words words[WORDS];
+
+        for (int64_t j = 0; j < WORDS; j++)
+          if (j0 + j < k)
+            load_words (in, SWITTI_DTYPE_F32, switti_at (in, source->data, i0 + (j0 + j) * source->column_stride),
+                        m - i0, &words[j]);
+          else
+            words[j] = (Words) { 0 };
+        transpose (words);
+        for (int64_t i = 0; i < switti_min (WORDS, m - i0); i++)
+          {
+            void *to = switti_at_mutable (out_dtype, out, (i0 + i) * k_out + j0);
+            float row[WORDS];
+
+            memcpy (row, &words[i], sizeof row);
+            for (int64_t j = 0; j < switti_min (WORDS, k_out - j0); j++)
+              switti_store (out_dtype, to, j, row[j]);
+          }
+      }
+}
+
+SWITTI_INLINE void
+stage_dtype (SwittiDtype in, SwittiDtype out_dtype, const SwittiTileSource *source, int64_t m, int64_t k,
+             int64_t k_out, void *out)
+{
+  if (source->column_stride == 1)
+    stage_straight (in, out_dtype, source, m, k, k_out, out);
+  else
+    stage_transposed (in, out_dtype, source, m, k, k_out, out);
 }
 
 static void
 stage (const SwittiTileSource *source, int64_t m, int64_t k, int64_t k_out, SwittiDtype dtype, void *out)
 {
   if (source->dtype == SWITTI_DTYPE_F32 && dtype == SWITTI_DTYPE_F32)
-    stage_rows (SWITTI_DTYPE_F32, SWITTI_DTYPE_F32, source, m, k, k_out, out);
+    stage_dtype (SWITTI_DTYPE_F32, SWITTI_DTYPE_F32, source, m, k, k_out, out);
   else if (source->dtype == SWITTI_DTYPE_F32)
-    stage_rows (SWITTI_DTYPE_F32, SWITTI_DTYPE_BF16, source, m, k, k_out, out);
+    stage_dtype (SWITTI_DTYPE_F32, SWITTI_DTYPE_BF16, source, m, k, k_out, out);
   else if (dtype == SWITTI_DTYPE_F32)
-    stage_rows (SWITTI_DTYPE_BF16, SWITTI_DTYPE_F32, source, m, k, k_out, out);
+    stage_dtype (SWITTI_DTYPE_BF16, SWITTI_DTYPE_F32, source, m, k, k_out, out);
   else
-    stage_rows (SWITTI_DTYPE_BF16, SWITTI_DTYPE_BF16, source, m, k, k_out, out);
+    stage_dtype (SWITTI_DTYPE_BF16, SWITTI_DTYPE_BF16, source, m, k, k_out, out);
 }
 
 /* -- storing --------------------------------------------------------------------------------------------------- */
-
-/* erf x to 1.5e-7 (Abramowitz and Stegun, 7.1.26): the rounding of float32 next to 1. */
-SWITTI_INLINE float
-erf_of (float x)
-{
-  const float z = fabsf (x);
-  const float t = 1.0f / (1.0f + 0.3275911f * z);
-  const float p = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
-  const float value = 1.0f - p * switti_exp (-z * z);
-
-  return x < 0.0f ? -value : value;
-}
-
-SWITTI_INLINE float
-activate (SwittiActivation activation, float x)
-{
-  switch (activation)
-    {
-    case SWITTI_ACTIVATION_SILU:
-      return switti_silu (x);
-    case SWITTI_ACTIVATION_QUICK_GELU:
-      return x / (1.0f + switti_exp (-1.702f * x));
-    case SWITTI_ACTIVATION_GELU_ERF:
-      return 0.5f * x * (1.0f + erf_of (x * 0.70710678f));
-    case SWITTI_ACTIVATION_GELU_TANH:
-      /* (1 + tanh u) / 2 = 1 / (1 + exp (-2 u)) */
-      return x / (1.0f + switti_exp (-1.5957691f * (x + 0.044715f * x * x * x)));
-    case SWITTI_ACTIVATION_NONE:
-      break;
-    }
-  return x;
-}
 
 SWITTI_INLINE void
 activate_row (SwittiActivation activation, int64_t n, const float *c, const float *bias, float *row)
@@ -212,13 +283,13 @@ activate_row (SwittiActivation activation, int64_t n, const float *c, const floa
     {
 #pragma omp simd
       for (int64_t j = 0; j < n; j++)
-        row[j] = activate (activation, c[j] + bias[j]);
+        row[j] = switti_activate (activation, c[j] + bias[j]);
     }
   else
     {
 #pragma omp simd
       for (int64_t j = 0; j < n; j++)
-        row[j] = activate (activation, c[j]);
+        row[j] = switti_activate (activation, c[j]);
     }
 }
 
