@@ -24,7 +24,10 @@ def main():
     loop = GLib.MainLoop()
     errors = []
 
-    def on_preview(index, scale, image, *_):
+    def on_progress(fraction, scale):
+        print(f"{fraction:.0%}")
+
+    def on_preview(index, scale, image, _data):
         print(f"picture {index + 1} after scale {scale}: {image.get_width()}×{image.get_height()}")
 
     def on_done(source, result):
@@ -34,8 +37,9 @@ def main():
             errors.append(error.message)
         loop.quit()
 
-    generator.set_preview(on_preview, [3, 6])
-    generator.generate_async(request, None, lambda fraction, scale: print(f"{fraction:.0%}"), on_done)
+    # After on_preview comes a value that it gets as its last argument; after on_progress, a tuple of such values.
+    generator.set_preview(on_preview, None, [3, 6])
+    generator.generate_async(request, None, on_progress, (), on_done)
     loop.run()
     if errors:
         sys.exit(errors[0])

@@ -204,7 +204,8 @@ paint_changed (Fixture *fixture, gboolean smooth, const char *property, double v
   GParamSpec *pspec;
   g_auto (GValue) changed = G_VALUE_INIT;
 
-  g_object_set (request, "smooth", smooth, NULL);
+  /* With little guidance the made-up weights' logits are near each other, so that chance has a say everywhere. */
+  g_object_set (request, "smooth", smooth, "guidance", 0.2, NULL);
   if (property == NULL)
     return paint (fixture->generator, request);
   pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (request), property);
