@@ -138,7 +138,7 @@ plan_workspace (SwittiEngine *self, SwittiSpace *space, GError **error)
                                     batch * (gsize) switti_schedule_length (&vae->schedule));
   seeds = switti_workspace_reserve (space->workspace, SWITTI_DTYPE_I64, batch);
   rgb = switti_workspace_reserve (space->workspace, SWITTI_DTYPE_U8, batch * positions * VAE_FACTOR * VAE_FACTOR * 3);
-  if (!switti_workspace_commit (space->workspace, "the pictures", error))
+  if (!switti_workspace_commit (space->workspace, _ ("the pictures"), error))
     return FALSE;
   space->input = switti_workspace_get (space->workspace, input);
   space->logits = switti_workspace_get (space->workspace, logits);

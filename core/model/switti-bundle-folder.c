@@ -45,11 +45,11 @@ check_schedules (const SwittiBundleParts *parts, const char *description, GError
   const SwittiSchedule *transformer = &parts->transformer.schedule, *vae = &parts->vae.schedule;
 
   if (transformer->n_scales != vae->n_scales)
-    return mismatch (error, description, "the transformer and the VAE have other numbers of scales",
+    return mismatch (error, description, _ ("the transformer and the VAE have other numbers of scales"),
                      transformer->n_scales, vae->n_scales);
   for (int s = 0; s < transformer->n_scales; s++)
     if (transformer->side[s] != vae->side[s])
-      return mismatch (error, description, "the transformer and the VAE have other sizes of scales",
+      return mismatch (error, description, _ ("the transformer and the VAE have other sizes of scales"),
                        transformer->side[s], vae->side[s]);
   return TRUE;
 }
@@ -61,26 +61,26 @@ switti_bundle_parts_check (const SwittiBundleParts *parts, const char *descripti
   const SwittiTextConfig *text = parts->text;
 
   if (transformer->vocab != parts->vae.vocab)
-    return mismatch (error, description, "the transformer and the VAE have other numbers of codes", transformer->vocab,
-                     parts->vae.vocab);
+    return mismatch (error, description, _ ("the transformer and the VAE have other numbers of codes"),
+                     transformer->vocab, parts->vae.vocab);
   if (transformer->latent != parts->vae.latent)
-    return mismatch (error, description, "the transformer and the VAE have other numbers of latent channels",
+    return mismatch (error, description, _ ("the transformer and the VAE have other numbers of latent channels"),
                      transformer->latent, parts->vae.latent);
   if (transformer->context_dim != text[0].width + text[1].width)
-    return mismatch (error, description, "the transformer's context is not as wide as both text encoders",
+    return mismatch (error, description, _ ("the transformer's context is not as wide as both text encoders"),
                      transformer->context_dim, text[0].width + text[1].width);
   if (transformer->pooled_dim != text[1].width)
-    return mismatch (error, description, "the transformer's pooled text is not as wide as the second text encoder",
+    return mismatch (error, description, _ ("the transformer's pooled text is not as wide as the second text encoder"),
                      transformer->pooled_dim, text[1].width);
   for (int i = 0; i < 2; i++)
     {
       int vocab_size = switti_tokenizer_get_vocab_size (parts->tokenizer[i]);
 
       if (text[i].positions < SWITTI_TEXT_LENGTH)
-        return mismatch (error, description, "a text encoder has fewer positions than a prompt", text[i].positions,
+        return mismatch (error, description, _ ("a text encoder has fewer positions than a prompt"), text[i].positions,
                          SWITTI_TEXT_LENGTH);
       if (vocab_size > text[i].vocab)
-        return mismatch (error, description, "a tokenizer has more tokens than its text encoder", vocab_size,
+        return mismatch (error, description, _ ("a tokenizer has more tokens than its text encoder"), vocab_size,
                          text[i].vocab);
     }
   return check_schedules (parts, description, error);

@@ -140,8 +140,9 @@ read_schedule (JsonObject *object, const char *name, SwittiSchedule *schedule, c
   schedule->n_scales = (int) n_sides;
   if (is_valid && schedule_is_valid (schedule))
     return TRUE;
-  return invalid (error, description, "“%s” must be 2 to %d whole numbers that begin with 1, grow, and end below %d",
-                  name, SWITTI_MAX_SCALES, MAX_SIDE + 1);
+  return invalid (error, description,
+                  _ ("“%s” must be 2 to %d whole numbers that begin with 1, grow, and end below %d"), name,
+                  SWITTI_MAX_SCALES, MAX_SIDE + 1);
 }
 
 /* -- transformer -------------------------------------------------------------------------------------------- */
@@ -207,7 +208,7 @@ complete_schedule (SwittiTransformerConfig *config, const char *description, GEr
       if (config->resolution == 0)
         config->resolution = 512;
       if (!switti_schedule_for_resolution (config->resolution, &config->schedule))
-        return invalid (error, description, "“reso” is %d, but only 256, 512 and 1024 do without “patch_nums”",
+        return invalid (error, description, _ ("“reso” is %d, but only 256, 512 and 1024 do without “patch_nums”"),
                         config->resolution);
     }
   else
@@ -215,7 +216,7 @@ complete_schedule (SwittiTransformerConfig *config, const char *description, GEr
       int implied = config->schedule.side[config->schedule.n_scales - 1] * PIXELS_PER_LATENT;
 
       if (config->resolution != 0 && config->resolution != implied)
-        return invalid (error, description, "“reso” is %d but “patch_nums” makes pictures of %d pixels",
+        return invalid (error, description, _ ("“reso” is %d but “patch_nums” makes pictures of %d pixels"),
                         config->resolution, implied);
       config->resolution = implied;
     }
@@ -226,18 +227,18 @@ static gboolean
 check_transformer (const SwittiTransformerConfig *config, const char *description, GError **error)
 {
   if (config->width < 1 || config->width > MAX_WIDTH)
-    return invalid (error, description, "“embed_dim” is missing or not from 1 to %d", MAX_WIDTH);
+    return invalid (error, description, _ ("“embed_dim” is missing or not from 1 to %d"), MAX_WIDTH);
   if (config->heads < 1 || config->width % config->heads != 0)
-    return invalid (error, description, "“embed_dim” %d is not a multiple of “num_heads” %d", config->width,
+    return invalid (error, description, _ ("“embed_dim” %d is not a multiple of “num_heads” %d"), config->width,
                     config->heads);
   if (config->rope && config->width / config->heads % 4 != 0)
-    return invalid (error, description, "heads are %d wide, which must be a multiple of 4 where “rope” is on",
+    return invalid (error, description, _ ("heads are %d wide, which must be a multiple of 4 where “rope” is on"),
                     config->width / config->heads);
   if (config->crop_cond && config->width % 8 != 0)
-    return invalid (error, description, "“embed_dim” is %d, which must be a multiple of 8 where “use_crop_cond” is on",
-                    config->width);
+    return invalid (error, description,
+                    _ ("“embed_dim” is %d, which must be a multiple of 8 where “use_crop_cond” is on"), config->width);
   if (config->context_dim > MAX_WIDTH || config->pooled_dim > MAX_WIDTH || config->latent > MAX_WIDTH)
-    return invalid (error, description, "no width may be above %d", MAX_WIDTH);
+    return invalid (error, description, _ ("no width may be above %d"), MAX_WIDTH);
   return TRUE;
 }
 
@@ -310,10 +311,10 @@ switti_vae_config_parse (const char *json, gssize length, const char *descriptio
     return FALSE;
 
   if (config->ch % GROUP_NORM_GROUPS != 0 || config->ch > MAX_WIDTH / 4)
-    return invalid (error, description, "“ch” is %d, which must be a multiple of %d up to %d", config->ch,
+    return invalid (error, description, _ ("“ch” is %d, which must be a multiple of %d up to %d"), config->ch,
                     GROUP_NORM_GROUPS, MAX_WIDTH / 4);
   if (config->latent > MAX_WIDTH)
-    return invalid (error, description, "“z_channels” must be at most %d", MAX_WIDTH);
+    return invalid (error, description, _ ("“z_channels” must be at most %d"), MAX_WIDTH);
   return TRUE;
 }
 
@@ -349,7 +350,7 @@ read_activation (JsonObject *object, SwittiTextConfig *config, const char *descr
   if (!json_object_has_member (object, "hidden_act"))
     return TRUE;
   if (g_strcmp0 (activation, "quick_gelu") != 0 && g_strcmp0 (activation, "gelu") != 0)
-    return invalid (error, description, "“hidden_act” must be “quick_gelu” or “gelu”");
+    return invalid (error, description, _ ("“hidden_act” must be “quick_gelu” or “gelu”"));
   config->quick_gelu = strcmp (activation, "quick_gelu") == 0;
   return TRUE;
 }
@@ -358,12 +359,12 @@ static gboolean
 check_text (const SwittiTextConfig *config, const char *description, GError **error)
 {
   if (config->width > MAX_WIDTH || config->mlp > MAX_WIDTH || config->positions > MAX_WIDTH)
-    return invalid (error, description, "no size may be above %d", MAX_WIDTH);
+    return invalid (error, description, _ ("no size may be above %d"), MAX_WIDTH);
   if (config->heads < 1 || config->width % config->heads != 0)
-    return invalid (error, description, "“hidden_size” %d is not a multiple of “num_attention_heads” %d", config->width,
-                    config->heads);
+    return invalid (error, description, _ ("“hidden_size” %d is not a multiple of “num_attention_heads” %d"),
+                    config->width, config->heads);
   if (config->bos_id >= config->vocab || config->eos_id >= config->vocab || config->pad_id >= config->vocab)
-    return invalid (error, description, "a special token's id is not below “vocab_size” %d", config->vocab);
+    return invalid (error, description, _ ("a special token's id is not below “vocab_size” %d"), config->vocab);
   return TRUE;
 }
 

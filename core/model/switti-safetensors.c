@@ -177,7 +177,7 @@ check_tiling (SwittiSafetensors *self, GArray *extents, GError **error)
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
                        _ ("In %s, tensor “%s” %s; the file is broken, get it again."), self->description, extent->name,
-                       extent->begin < position ? "overlaps another one" : "follows a gap");
+                       extent->begin < position ? _ ("overlaps another one") : _ ("follows a gap"));
           return FALSE;
         }
       position = extent->end;

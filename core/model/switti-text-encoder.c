@@ -135,7 +135,7 @@ plan_memory (SwittiTextEncoder *self, GError **error)
   const SwittiSlot attended = switti_workspace_reserve (workspace, self->dtype, rows * width);
   const SwittiSlot hidden = switti_workspace_reserve (workspace, self->dtype, rows * mlp);
 
-  if (!switti_workspace_commit (workspace, "the text encoder's activations", error))
+  if (!switti_workspace_commit (workspace, _ ("the text encoder's activations"), error))
     return FALSE;
   self->ids = switti_workspace_get (workspace, ids);
   self->x = switti_workspace_get (workspace, x);

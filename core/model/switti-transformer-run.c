@@ -7,6 +7,7 @@
  */
 #include "switti-transformer-parts-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <math.h>
 
 /* -- planning ------------------------------------------------------------------------------------------------- */
@@ -185,7 +186,7 @@ plan_memory (SwittiTransformerRun *run, GError **error)
   switti_workspace_next_shared (run->workspace);
   reserve (run->workspace, in_ffn, G_N_ELEMENTS (in_ffn));
   switti_workspace_end_shared (run->workspace);
-  if (!switti_workspace_commit (run->workspace, "the transformer's activations", error))
+  if (!switti_workspace_commit (run->workspace, _ ("the transformer's activations"), error))
     return FALSE;
   resolve (run->workspace, lasting, G_N_ELEMENTS (lasting));
   resolve (run->workspace, in_conditions, G_N_ELEMENTS (in_conditions));

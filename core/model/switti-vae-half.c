@@ -9,6 +9,7 @@
 #include "switti-vae-layers-private.h"
 #include "switti-workspace-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <math.h>
 
 #define N_MAPS 3
@@ -191,7 +192,7 @@ plan_memory (SwittiVaeHalf *self, Pass *pass, GError **error)
   for (int i = 0; i < N_MAPS; i++)
     maps[i] = switti_workspace_reserve (pass->workspace, self->dtype, (gsize) largest);
   scratch = switti_workspace_reserve (pass->workspace, SWITTI_DTYPE_U8, scratch_bytes);
-  if (!switti_workspace_commit (pass->workspace, "the VAE's feature maps", error))
+  if (!switti_workspace_commit (pass->workspace, _ ("the VAE's feature maps"), error))
     return FALSE;
   for (int i = 0; i < N_MAPS; i++)
     pass->maps[i] = switti_workspace_get (pass->workspace, maps[i]);

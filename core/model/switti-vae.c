@@ -74,7 +74,7 @@ ensure_image (SwittiVae *self, int side, gsize count, GError **error)
   if (self->image != NULL && self->image_side == side)
     return TRUE;
   switti_device_free (self->device, g_steal_pointer (&self->image));
-  self->image = switti_device_alloc (self->device, count * sizeof (float), "the decoded image", error);
+  self->image = switti_device_alloc (self->device, count * sizeof (float), _ ("the decoded image"), error);
   self->image_side = side;
   return self->image != NULL;
 }
