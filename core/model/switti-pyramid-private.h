@@ -22,6 +22,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiPyramid, switti_pyramid_free)
 const float *switti_pyramid_get_codebook (SwittiPyramid *self);
 /* Which phi serves scale s: the tick nearest to s/(S-1) in float64, first minimum. */
 int switti_pyramid_phi_index (const SwittiVaeConfig *config, int scale);
+/* K phi of share_quant_resi; 0 is one a scale. */
+int switti_pyramid_count_phi (const SwittiVaeConfig *config);
+/* Checkpoint name of phi i's "weight" or "bias". (transfer full) */
+char *switti_pyramid_phi_name (const SwittiVaeConfig *config, int i, const char *suffix);
 
 /* f_hat = 0 for `batch` images. */
 gboolean switti_pyramid_begin (SwittiPyramid *self, int batch, GError **error);

@@ -9,6 +9,7 @@
 #include "switti-linear-private.h"
 #include "switti-workspace-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <math.h>
 
 struct _SwittiPyramid
@@ -46,9 +47,8 @@ map_size (const SwittiPyramid *self)
   return (gint64) last_side (self) * last_side (self) * self->config.latent;
 }
 
-/* K phi of share_quant_resi; 0 is one a scale. */
-static int
-count_phi (const SwittiVaeConfig *config)
+int
+switti_pyramid_count_phi (const SwittiVaeConfig *config)
 {
   return config->share_quant_resi == 0 ? config->schedule.n_scales : config->share_quant_resi;
 }
@@ -68,7 +68,7 @@ phi_tick (int k, int i)
 int
 switti_pyramid_phi_index (const SwittiVaeConfig *config, int scale)
 {
-  const int k = count_phi (config), n_scales = config->schedule.n_scales;
+  const int k = switti_pyramid_count_phi (config), n_scales = config->schedule.n_scales;
   const double at = n_scales > 1 ? (double) scale / (n_scales - 1) : 0.0;
   int nearest = 0;
 
@@ -99,10 +99,10 @@ phi_conv (const SwittiPyramid *self, int batch)
   };
 }
 
-static char *
-phi_name (const SwittiPyramid *self, int i, const char *suffix)
+char *
+switti_pyramid_phi_name (const SwittiVaeConfig *config, int i, const char *suffix)
 {
-  switch (self->config.share_quant_resi)
+  switch (config->share_quant_resi)
     {
     case 0:
       return g_strdup_printf ("quantize.quant_resi.%d.%s", i, suffix);
@@ -120,8 +120,8 @@ load_phi (SwittiPyramid *self, SwittiWeights *weights, int i, GError **error)
   const gint64 z = self->config.latent;
   const gsize count = (gsize) z * (gsize) z * 9;
   const SwittiConv conv = phi_conv (self, 1);
-  g_autofree char *weight_name = phi_name (self, i, "weight");
-  g_autofree char *bias_name = phi_name (self, i, "bias");
+  g_autofree char *weight_name = switti_pyramid_phi_name (&self->config, i, "weight");
+  g_autofree char *bias_name = switti_pyramid_phi_name (&self->config, i, "bias");
   g_autofree float *weight = g_new (float, count);
 
   if (!switti_weights_read_f32 (weights, weight_name, 4, (gint64[]){ z, z, 3, 3 }, weight, error))
@@ -148,7 +148,7 @@ plan_memory (SwittiPyramid *self, GError **error)
   self->workspace = switti_workspace_new (self->device);
   for (gsize i = 0; i < G_N_ELEMENTS (buffers); i++)
     slots[i] = switti_workspace_reserve (self->workspace, SWITTI_DTYPE_F32, count);
-  if (!switti_workspace_commit (self->workspace, "the latent pyramid", error))
+  if (!switti_workspace_commit (self->workspace, _ ("the latent pyramid"), error))
     return FALSE;
   for (gsize i = 0; i < G_N_ELEMENTS (buffers); i++)
     *buffers[i] = switti_workspace_get (self->workspace, slots[i]);
@@ -181,7 +181,7 @@ switti_pyramid_new (SwittiDevice *device, const SwittiVaeConfig *config, SwittiW
   self->device = g_object_ref (device);
   self->config = *config;
   self->max_batch = max_batch;
-  self->n_phi = config->quant_resi != 0 ? count_phi (config) : 0;
+  self->n_phi = config->quant_resi != 0 ? switti_pyramid_count_phi (config) : 0;
   self->phi_weight = g_new0 (void *, self->n_phi);
   self->phi_bias = g_new0 (float *, self->n_phi);
   self->codebook = switti_device_load_f32 (device, weights, "quantize.embedding.weight", 2,

@@ -77,7 +77,8 @@ struct _SwittiGradients
 {
   SwittiParameters *parameters;
   SwittiDevice *device;
-  const SwittiTransformerConfig *config;
+  SwittiTransformerConfig config_copy;
+  const SwittiTransformerConfig *config; /* the copy */
   SwittiGradientsOptions options;
   SwittiDtype dtype;
   gint64 length, rows;                 /* L, R */

@@ -40,9 +40,9 @@ typedef struct
 
 typedef struct _SwittiGradients SwittiGradients;
 
-/* `parameters` must outlive it. NULL on failure. */
-SwittiGradients *switti_gradients_new (SwittiParameters *parameters, const SwittiGradientsOptions *options,
-                                       GError **error);
+/* `parameters` are those of `config`, and must outlive it. NULL on failure. */
+SwittiGradients *switti_gradients_new (SwittiParameters *parameters, const SwittiTransformerConfig *config,
+                                       const SwittiGradientsOptions *options, GError **error);
 void switti_gradients_free (SwittiGradients *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiGradients, switti_gradients_free)
 

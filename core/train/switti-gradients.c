@@ -36,16 +36,17 @@ upload_tables (SwittiGradients *self, GError **error)
 }
 
 SwittiGradients *
-switti_gradients_new (SwittiParameters *parameters, const SwittiGradientsOptions *options, GError **error)
+switti_gradients_new (SwittiParameters *parameters, const SwittiTransformerConfig *config,
+                      const SwittiGradientsOptions *options, GError **error)
 {
   g_autoptr (SwittiGradients) self = g_new0 (SwittiGradients, 1);
-  const SwittiTransformerConfig *config = switti_parameters_get_config (parameters);
 
   g_assert (options->batch > 0 && options->loss_rows >= 0);
   g_assert (options->smoothing >= 0 && options->smoothing < 1);
   self->parameters = parameters;
   self->device = g_object_ref (switti_parameters_get_device (parameters));
-  self->config = config;
+  self->config_copy = *config;
+  self->config = &self->config_copy;
   self->options = *options;
   self->dtype = switti_parameters_get_dtype (parameters);
   for (int s = 0; s < config->schedule.n_scales; s++)

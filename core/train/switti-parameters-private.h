@@ -1,4 +1,4 @@
-/* switti-parameters-private.h - the parameters of a transformer in training
+/* switti-parameters-private.h - the parameters of a model in training
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
@@ -25,7 +25,7 @@ typedef struct
 {
   char *name; /* as in a checkpoint */
   int n_dims;
-  gint64 dims[3];
+  gint64 dims[4];
   gsize count, offset; /* elements */
   gboolean decays;     /* takes part in weight decay */
   gboolean is_frozen;  /* no gradient, no update */
@@ -35,14 +35,23 @@ typedef struct
 
 typedef struct _SwittiParameters SwittiParameters;
 
-/* The shapes that `config` asks for; values are undefined. dtype F32 or BF16: of the activations, so of the weights in
- * products. NULL on failure. */
-SwittiParameters *switti_parameters_new (SwittiDevice *device, const SwittiTransformerConfig *config,
-                                         SwittiDtype dtype, GError **error);
+/* What a transformer or an image encoder of that configuration has; values are 0. dtype F32 or BF16: of the activations,
+ * so of the weights in products. NULL on failure. */
+SwittiParameters *switti_transformer_parameters_new (SwittiDevice *device, const SwittiTransformerConfig *config,
+                                                     SwittiDtype dtype, GError **error);
+SwittiParameters *switti_vae_parameters_new (SwittiDevice *device, const SwittiVaeConfig *config, GError **error);
+
+/* For the two functions above: an empty list, whose normal numbers have that deviation times their gain; parameters in
+ * the order in which they shall lie; then the memory. add() takes over name; the address that it returns is good until
+ * the next. With `joined`, the parameter lies right behind the one before. */
+SwittiParameters *switti_parameters_new (SwittiDevice *device, SwittiDtype dtype, double deviation);
+SwittiParameter *switti_parameters_add (SwittiParameters *self, char *name, SwittiInitial initial, double gain,
+                                        int n_dims, const gint64 *dims, gboolean joined);
+gboolean switti_parameters_allocate (SwittiParameters *self, GError **error);
 void switti_parameters_free (SwittiParameters *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiParameters, switti_parameters_free)
 
-/* From scratch, as spec.md says: `deviation` of the normal numbers, 0 for sqrt (1 / 3C). */
+/* From scratch; `deviation` of the normal numbers, 0 for the published one. */
 gboolean switti_parameters_initialise (SwittiParameters *self, guint64 seed, double deviation, GError **error);
 /* From a checkpoint. */
 gboolean switti_parameters_load (SwittiParameters *self, SwittiWeights *weights, GError **error);
@@ -51,7 +60,6 @@ gboolean switti_parameters_load (SwittiParameters *self, SwittiWeights *weights,
 gboolean switti_parameters_refresh (SwittiParameters *self, GError **error);
 
 SwittiDevice *switti_parameters_get_device (SwittiParameters *self);
-const SwittiTransformerConfig *switti_parameters_get_config (SwittiParameters *self);
 SwittiDtype switti_parameters_get_dtype (SwittiParameters *self);
 guint switti_parameters_get_n (SwittiParameters *self);
 const SwittiParameter *switti_parameters_get (SwittiParameters *self, guint index);

@@ -99,10 +99,10 @@ trainer_new (const char *variant, const Setting *setting, const Inputs *inputs)
   Trainer trainer = { .device = fixture_device (setting->n_threads) };
 
   fixture_tiny_transformer (variant, &config);
-  trainer.parameters = switti_parameters_new (trainer.device, &config, setting->dtype, &error);
+  trainer.parameters = switti_transformer_parameters_new (trainer.device, &config, setting->dtype, &error);
   g_assert_no_error (error);
   g_assert_true (switti_parameters_load (trainer.parameters, weights, &error));
-  trainer.gradients = switti_gradients_new (trainer.parameters, &options, &error);
+  trainer.gradients = switti_gradients_new (trainer.parameters, &config, &options, &error);
   g_assert_no_error (error);
   trainer.optimizer = switti_optimizer_new (trainer.parameters, &adamw, &error);
   g_assert_no_error (error);

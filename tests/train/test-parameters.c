@@ -19,7 +19,7 @@ parameters_of (SwittiDevice *device, const char *variant)
   SwittiParameters *parameters;
 
   fixture_tiny_transformer (variant, &config);
-  parameters = switti_parameters_new (device, &config, SWITTI_DTYPE_F32, &error);
+  parameters = switti_transformer_parameters_new (device, &config, SWITTI_DTYPE_F32, &error);
   g_assert_no_error (error);
   return parameters;
 }
@@ -104,7 +104,7 @@ test_published_size (void)
     {
       guint64 count = 0;
 
-      parameters = switti_parameters_new (device, &config, SWITTI_DTYPE_F32, NULL);
+      parameters = switti_transformer_parameters_new (device, &config, SWITTI_DTYPE_F32, NULL);
       g_assert_nonnull (parameters);
       for (guint i = 0; i < switti_parameters_get_n (parameters); i++)
         count += switti_parameters_get (parameters, i)->count;
