@@ -102,7 +102,8 @@ load_block (SwittiTransformer *self, SwittiWeights *weights, int index, GError *
   return load_ffn (self, weights, index, error) && load_block_vectors (self, weights, index, error);
 }
 
-/* What is added to a token: word_embed's bias and the level's embedding as one row a scale, and the first token's row. */
+/* What is added to a token: word_embed's bias and the level's embedding as one row a scale, and the first token's
+ * row. */
 static gboolean
 load_embeddings (SwittiTransformer *self, SwittiWeights *weights, GError **error)
 {

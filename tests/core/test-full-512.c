@@ -318,7 +318,8 @@ enlarged_image (void)
           const double upper = map[y0 * SIDE + x0] * (1 - (sx - x0)) + map[y0 * SIDE + x1] * (sx - x0);
           const double lower = map[y1 * SIDE + x0] * (1 - (sx - x0)) + map[y1 * SIDE + x1] * (sx - x0);
 
-          image[((gsize) y * PIXELS + (gsize) x) * 3 + (gsize) c] = (float) (upper * (1 - (sy - y0)) + lower * (sy - y0));
+          image[((gsize) y * PIXELS + (gsize) x) * 3 + (gsize) c]
+              = (float) (upper * (1 - (sy - y0)) + lower * (sy - y0));
         }
   return image;
 }
