@@ -106,6 +106,9 @@ def check_languages():
         with Profile(language) as profile:
             status, said = profile.run(SCRIPT_FU, call(prompt='""'))
             tap.check(status == FAILED and sentence in said, f'{language}: errors are translated', said)
+    with Profile('de') as profile:
+        _, said = profile.run(SCRIPT_FU, call(prompt='"x"', model='"no-such-model"'))
+        tap.check('Ein Modell „no-such-model“ gibt es nicht' in said, 'the library speaks the language, too', said)
 
 
 with Profile() as shared:
