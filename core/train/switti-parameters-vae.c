@@ -66,7 +66,8 @@ switti_vae_parameters_new (SwittiDevice *device, const SwittiVaeConfig *config, 
   switti_parameters_add (self, g_strdup ("quantize.embedding.weight"), SWITTI_INITIAL_NORMAL, sqrt (1.0 / (double) z),
                          2, (gint64[]){ config->vocab, z }, FALSE);
   for (int i = 0; i < n_phi; i++)
-    add_conv (self, switti_pyramid_phi_name (config, i, "weight"), switti_pyramid_phi_name (config, i, "bias"), z, z, 3);
+    add_conv (self, switti_pyramid_phi_name (config, i, "weight"), switti_pyramid_phi_name (config, i, "bias"), z, z,
+              3);
   if (!switti_parameters_allocate (self, error))
     return NULL;
   return g_steal_pointer (&self);

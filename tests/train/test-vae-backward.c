@@ -135,8 +135,9 @@ static void
 test_conv (void)
 {
   const SwittiConv convs[] = {
-    describe (1, 1, 1, 1, 1, 1, 1, FALSE),  describe (1, 1, 1, 3, 2, 3, 1, FALSE), describe (2, 5, 4, 3, 7, 3, 1, FALSE),
-    describe (2, 6, 5, 18, 5, 1, 1, FALSE), describe (1, 6, 8, 5, 3, 3, 2, FALSE), describe (2, 3, 2, 4, 6, 3, 1, TRUE),
+    describe (1, 1, 1, 1, 1, 1, 1, FALSE),  describe (1, 1, 1, 3, 2, 3, 1, FALSE),
+    describe (2, 5, 4, 3, 7, 3, 1, FALSE),  describe (2, 6, 5, 18, 5, 1, 1, FALSE),
+    describe (1, 6, 8, 5, 3, 3, 2, FALSE),  describe (2, 3, 2, 4, 6, 3, 1, TRUE),
   };
 
   for (gsize isa = 0; isa < G_N_ELEMENTS (test_isas); isa++)
