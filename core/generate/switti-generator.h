@@ -127,7 +127,8 @@ void switti_generator_set_preview (SwittiGenerator *self, SwittiPreviewFunc func
  *
  * Paints. Blocks.
  *
- * Returns: (transfer container) (element-type SwittiImage): request's count of pictures in order, or %NULL with @error set
+ * Returns: (transfer container) (element-type SwittiImage): request's count of pictures in order, or %NULL with @error
+ *   set
  */
 SWITTI_AVAILABLE
 GPtrArray *switti_generator_generate (SwittiGenerator *self, SwittiRequest *request, GCancellable *cancellable,

@@ -43,10 +43,10 @@ float *switti_transformer_run_get_pooled (SwittiTransformerRun *run);
 gboolean switti_transformer_run_set_conditions (SwittiTransformerRun *run, int n_conditions, const int *n_valid,
                                                 const int *heights, const int *widths, GError **error);
 
-/* One scale for n_images images. condition (n_images, host): each image's condition. slot (n_images, host): each image's place in
- * the AR cache, below max_images; the same image keeps its slot through the scales. input: device float32
- * (n_images, pn*pn, Z), NULL at scale 0. logits: device float32 (n_images, pn*pn, V). In AR the scales of a slot run in
- * order, from 0. */
+/* One scale for n_images images. condition (n_images, host): each image's condition. slot (n_images, host): each
+ * image's place in the AR cache, below max_images; the same image keeps its slot through the scales. input: device
+ * float32 (n_images, pn*pn, Z), NULL at scale 0. logits: device float32 (n_images, pn*pn, V). In AR the scales of a
+ * slot run in order, from 0. */
 gboolean switti_transformer_run_scale (SwittiTransformerRun *run, int scale, int n_images, const gint32 *condition,
                                        const gint32 *slot, const float *input, float *logits, GError **error);
 

@@ -21,8 +21,8 @@ void switti_vae_free (SwittiVae *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiVae, switti_vae_free)
 
 /* f_hat: device float32 (batch, side, side, Z). image: device float32 (batch, 16 side, 16 side, 3), not clamped; or
- * rgb: device u8 of the same shape, clamped and truncated as the spec says; either may be NULL. One image after another.
- * Looks at cancellable between layers. */
+ * rgb: device u8 of the same shape, clamped and truncated as the spec says; either may be NULL. One image after
+ * another. Looks at cancellable between layers. */
 gboolean switti_vae_decode (SwittiVae *self, int batch, int side, const float *f_hat, float *image, guint8 *rgb,
                             GCancellable *cancellable, GError **error);
 

@@ -312,7 +312,8 @@ switti_cpu_conv_pack (SwittiKernelContext *context, const SwittiConv *conv, Swit
   context->error[0] = '\0';
   if (conv == NULL || src == NULL || packed == NULL || (!is_float (src_dtype) && src_dtype != SWITTI_DTYPE_F16)
       || !geometry_init (context, conv, &g))
-    return switti_cpu_fail (context, SWITTI_KERNEL_INVALID, "conv_pack: a shape, dtype or pointer outside its contract");
+    return switti_cpu_fail (context, SWITTI_KERNEL_INVALID,
+                            "conv_pack: a shape, dtype or pointer outside its contract");
   panel_bytes = (size_t) panel_rows (&g) * SWITTI_PANEL_WIDTH * switti_dtype_size (conv->w_dtype);
   n_panels = g.n_phases * g.n_phases * g.n_panels;
 #pragma omp parallel for schedule(dynamic) num_threads(context->n_threads)
@@ -558,7 +559,8 @@ multiply_piece (const Image *image, const Tile *tile, const Piece *piece, int64_
       const int64_t y = top + (piece->by_column ? 0 : i * stride), x = left + (piece->by_column ? i * stride : 0);
       const char *a = (const char *) image->x + ((y * g->width + x) * pitch + i0) * size;
 
-      switti_brgemm_run (kernel, a, weights, offsets, c + i * (piece->by_column ? 1 : tile->width) * SWITTI_PANEL_WIDTH);
+      switti_brgemm_run (kernel, a, weights, offsets,
+                         c + i * (piece->by_column ? 1 : tile->width) * SWITTI_PANEL_WIDTH);
     }
 }
 

@@ -178,8 +178,9 @@ dispatch_embed (SwittiKernelContext *context, int64_t rows, int64_t width, int64
   if (rows < 1 || width < 1 || entries < 1 || !is_float (table_dtype) || table == NULL || ids == NULL || out == NULL
       || (positions != NULL && period < 1))
     return invalid (&call);
-  return end (&call, context->ops.embed (context, rows, width, entries, table_dtype, table, ids, positions, period, out),
-              0.0, (4.0 + size (table_dtype)) * (double) (rows * width));
+  return end (&call,
+              context->ops.embed (context, rows, width, entries, table_dtype, table, ids, positions, period, out), 0.0,
+              (4.0 + size (table_dtype)) * (double) (rows * width));
 }
 
 static SwittiKernelStatus
@@ -266,7 +267,8 @@ dispatch_group_norm (SwittiKernelContext *context, const SwittiGroupNorm *norm, 
   if (!group_norm_is_valid (norm) || x == NULL || weight == NULL || bias == NULL || y == NULL)
     return invalid (&call);
   return end (&call, context->ops.group_norm (context, norm, x, weight, bias, scratch, y), 0.0,
-              (size (norm->x_dtype) + size (norm->y_dtype)) * (double) (norm->batch * norm->positions * norm->channels));
+              (size (norm->x_dtype) + size (norm->y_dtype)) * (double) norm->batch * (double) norm->positions
+                * (double) norm->channels);
 }
 
 static SwittiKernelStatus

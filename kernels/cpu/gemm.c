@@ -72,7 +72,8 @@ switti_cpu_gemm_pack (SwittiKernelContext *context, int64_t n, int64_t k, Switti
   context->error[0] = '\0';
   if (switti_cpu_gemm_packed_bytes (context, n, k, b_dtype) == 0 || ldb < k || src == NULL || packed == NULL
       || (!is_float (src_dtype) && src_dtype != SWITTI_DTYPE_F16))
-    return switti_cpu_fail (context, SWITTI_KERNEL_INVALID, "gemm_pack: a shape, dtype or pointer outside its contract");
+    return switti_cpu_fail (context, SWITTI_KERNEL_INVALID,
+                            "gemm_pack: a shape, dtype or pointer outside its contract");
 
   panel_bytes = SWITTI_PANEL_WIDTH * (size_t) padded_k (k, b_dtype) * switti_dtype_size (b_dtype);
   row_bytes = (size_t) ldb * switti_dtype_size (src_dtype);

@@ -541,8 +541,9 @@ test_bench (void)
   JsonObject *object;
   JsonArray *scales;
 
-  RUN (&result, "bench", "--synthetic", "depth=1,width=64,scales=1-2-3-4,ch=32,vocab=64,context=128,pooled=64,clip=small",
-       "--runs", "2", "--warmup", "0", "--dtype", "f32", "--threads", "1");
+  RUN (&result, "bench", "--synthetic",
+       "depth=1,width=64,scales=1-2-3-4,ch=32,vocab=64,context=128,pooled=64,clip=small", "--runs", "2",
+       "--warmup", "0", "--dtype", "f32", "--threads", "1");
   assert_success (&result);
   object = parse_object (parser, result.out);
   for (guint i = 0; i < G_N_ELEMENTS (summaries); i++)

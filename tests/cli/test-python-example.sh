@@ -19,8 +19,10 @@ is_png ()
 }
 
 
-check 1 "the example ends well" sh -c 'timeout 90 "$@" >"$0" 2>&1' "$folder/out" "$1" "$2" "a fox, flat style" "$folder/fox.png"
+check 1 "the example ends well" sh -c 'timeout 90 "$@" >"$0" 2>&1' \
+  "$folder/out" "$1" "$2" "a fox, flat style" "$folder/fox.png"
 sed 's/^/# /' "$folder/out"
 check 2 "it wrote a PNG" is_png
-check 3 "previews came, and the recipe is in the file" sh -c 'grep -q "after scale 6: 256" "$0" && grep -q "a fox" "$0"' "$folder/out"
+check 3 "previews came, and the recipe is in the file" \
+  sh -c 'grep -q "after scale 6: 256" "$0" && grep -q "a fox" "$0"' "$folder/out"
 check 4 "nothing went wrong on the way" sh -c '! grep -qi -e error -e critical "$0"' "$folder/out"

@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Every pipe/VARIANT/CASE of the file is run. A case is "base", or says what differs: "off2" (guidance ends at scale 2, and
- * the last temperature is 0.5), "on1" (guidance begins at scale 1).
+ * Every pipe/VARIANT/CASE of the file is run. A case is "base", or says what differs: "off2" (guidance ends at scale 2,
+ * and the last temperature is 0.5), "on1" (guidance begins at scale 1).
  */
 #include "fixture.h"
 #include "switti-generator-private.h"

@@ -274,8 +274,8 @@ test_text_bomb (void)
   g_autoptr (GError) error = NULL;
 
   memset (zeros, ' ', size);
-  g_assert_cmpint (g_converter_convert (compressor, zeros, size, packed, size, G_CONVERTER_INPUT_AT_END, &read, &written,
-                                        &error),
+  g_assert_cmpint (g_converter_convert (compressor, zeros, size, packed, size, G_CONVERTER_INPUT_AT_END, &read,
+                                        &written, &error),
                    ==, G_CONVERTER_FINISHED);
   g_assert_cmpuint (read, ==, size);
   g_byte_array_append (text, (const guint8 *) SWITTI_PNG_RECIPE_KEY, strlen (SWITTI_PNG_RECIPE_KEY) + 1);

@@ -95,8 +95,8 @@ set_everything (SwittiRequest *request)
 {
   g_object_set (request, "prompt", "a “fox”\n\\ and \"a cat\"", "negative-prompt", "blurry", "seed",
                 G_GUINT64_CONSTANT (77), "count", 3, "guidance", 0.1, "top-k", 17, "top-p", 0.3, "smooth", FALSE,
-                "smooth-start", 4, "guidance-start", 1, "guidance-end", 9, "last-scale-temperature", 1.0 / 3, "batch", 2,
-                NULL);
+                "smooth-start", 4, "guidance-start", 1, "guidance-end", 9, "last-scale-temperature", 1.0 / 3, "batch",
+                2, NULL);
 }
 
 /* To JSON and back gives every parameter to the bit, for image 2: seed + 2, count 1. */

@@ -72,8 +72,8 @@ test_load (SwittiDtype dtype, const void *data, gsize i)
   return dtype == SWITTI_DTYPE_F32 ? ((const float *) data)[i] : test_bf16_value (((const guint16 *) data)[i]);
 }
 
-/* Memory for `count` elements that ends where a page begins that cannot be touched: sanitizers do not see into generated
- * code, this does. */
+/* Memory for `count` elements that ends where a page begins that cannot be touched: sanitizers do not see into
+ * generated code, this does. */
 static inline void
 operand_map (Operand *operand, SwittiDtype dtype, gsize count)
 {
