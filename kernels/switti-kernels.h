@@ -85,7 +85,7 @@ typedef struct
   int n_threads;
   bool fast_bf16;        /* bf16 products are faster than float32 ones: what --dtype auto asks */
   uint64_t memory_total; /* bytes of device memory (host memory for the CPU) */
-  uint64_t memory_free;
+  uint64_t memory_free; /* unused bytes; for the CPU without the page cache */
 } SwittiKernelProperties;
 
 /* Rows of a (B, rows, width) operand that may be a slice of something wider: element (b, r, j) is at

@@ -17,6 +17,9 @@ SwittiDevice *switti_device_new_for_kernels (const char *name, const SwittiKerne
 const SwittiKernels *switti_device_get_kernels (SwittiDevice *self);
 SwittiKernelContext *switti_device_get_context (SwittiDevice *self);
 
+/* Bytes that can be allocated now; on the CPU without swapping, the page cache counted as free. */
+guint64 switti_device_get_free_memory (SwittiDevice *self);
+
 /* Counts allocations; the memory is 64-byte aligned and uninitialised. NULL with SWITTI_ERROR_OUT_OF_MEMORY set, in
  * a sentence that says how much was asked for `purpose` and what is free. Thread: the device's. */
 void *switti_device_alloc (SwittiDevice *self, gsize bytes, const char *purpose, GError **error);

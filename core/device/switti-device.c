@@ -224,28 +224,40 @@ set_out_of_memory (SwittiDevice *self, gsize bytes, const char *purpose, guint64
                self->name, purpose, asked, free_text);
 }
 
+/* Linux's own estimate of what can be had without swapping, the page cache included; 0 where there is none. Mapped
+ * model files fill the page cache, so that counting unused pages alone would refuse models that fit. */
+static guint64
+host_available_memory (void)
+{
+  g_autofree char *text = NULL;
+  const char *line;
+
+  if (!g_file_get_contents ("/proc/meminfo", &text, NULL, NULL))
+    return 0;
+  line = strstr (text, "MemAvailable:");
+  return line != NULL ? g_ascii_strtoull (line + strlen ("MemAvailable:"), NULL, 10) * 1024 : 0;
+}
+
+guint64
+switti_device_get_free_memory (SwittiDevice *self)
+{
+  SwittiKernelProperties now;
+
+  self->kernels->properties (self->context, &now);
+  if (!g_str_equal (self->kernels->name, "cpu"))
+    return now.memory_free;
+  return MAX (now.memory_free, host_available_memory ());
+}
+
 void *
 switti_device_alloc (SwittiDevice *self, gsize bytes, const char *purpose, GError **error)
 {
   void *memory = NULL;
 
-  if (bytes >= CHECKED_ALLOCATION)
+  if ((bytes >= CHECKED_ALLOCATION && bytes > switti_device_get_free_memory (self))
+      || self->kernels->alloc (self->context, MAX (bytes, 1), &memory) != SWITTI_KERNEL_OK)
     {
-      SwittiKernelProperties now;
-
-      self->kernels->properties (self->context, &now);
-      if (bytes > now.memory_free)
-        {
-          set_out_of_memory (self, bytes, purpose, now.memory_free, error);
-          return NULL;
-        }
-    }
-  if (self->kernels->alloc (self->context, MAX (bytes, 1), &memory) != SWITTI_KERNEL_OK)
-    {
-      SwittiKernelProperties now;
-
-      self->kernels->properties (self->context, &now);
-      set_out_of_memory (self, bytes, purpose, now.memory_free, error);
+      set_out_of_memory (self, bytes, purpose, switti_device_get_free_memory (self), error);
       return NULL;
     }
   g_mutex_lock (&self->lock);

@@ -183,13 +183,11 @@ switti_engine_choose_batch (SwittiEngine *self, int wanted)
   const SwittiKernels *kernels = switti_device_get_kernels (self->device);
   gboolean is_cpu = g_str_equal (kernels->name, "cpu");
   int limit = is_cpu ? CPU_BATCH : CUDA_BATCH;
-  SwittiKernelProperties properties = { 0 };
   /* Of a position of the last scale: logits, and about 16 activations as wide as the model and 2 as wide as the FFN. */
   double floats = config->vocab + 16.0 * config->width + 2.0 * config->ffn_hidden;
   double bytes = 2 * sizeof (float) * floats * (double) last_positions (&self->parts->vae);
 
-  kernels->properties (switti_device_get_context (self->device), &properties);
-  while (limit > 1 && limit * bytes > 0.5 * (double) properties.memory_free)
+  while (limit > 1 && limit * bytes > 0.5 * (double) switti_device_get_free_memory (self->device))
     limit--;
   return CLAMP (wanted, 1, limit);
 }
