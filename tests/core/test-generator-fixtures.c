@@ -24,6 +24,16 @@ typedef struct
   gboolean last_temperature;
 } Case;
 
+static void
+case_free (gpointer data)
+{
+  Case *fixture = data;
+
+  g_free (fixture->variant);
+  g_free (fixture->name);
+  g_free (fixture);
+}
+
 /* Trace of one run: what the sampler was given, and drew. */
 typedef struct
 {
@@ -288,7 +298,7 @@ add_case (const char *variant, const char *name)
   /* A name that says nothing of this sort would be run as "base", and fail for a reason that nobody sees. */
   if (!g_str_equal (name, "base") && fixture->guidance_start < 0 && fixture->guidance_end < 0)
     g_error ("pipe_tiny has a case “%s” that this test does not know.", name);
-  g_test_add_data_func (path, fixture, test_case);
+  g_test_add_data_func_full (path, fixture, test_case, case_free);
 }
 
 static void
