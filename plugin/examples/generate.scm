@@ -7,11 +7,12 @@
 ;
 ; Exit status 0: painted and written. 70: an error, which GIMP has told in one sentence.
 
-; The arguments that are left out have their defaults: a random seed, the default model and its sampling. The result
-; is a list: the image, and a vector of its layers.
-(define (switti-generate prompt path)
+; (switti-generate PROMPT PATH [SEED]): without SEED, each run paints another picture. The arguments that are left out
+; have their defaults: the default model and its sampling. The result is a list: the image, and a vector of its layers.
+(define (switti-generate prompt path . seed)
   (let* ((result (plug-in-switti #:run-mode RUN-NONINTERACTIVE
-                                 #:prompt prompt))
+                                 #:prompt prompt
+                                 #:seed (if (null? seed) -1 (car seed))))
          (image (car result)))
     (gimp-file-save RUN-NONINTERACTIVE image path)
     (gimp-image-delete image)))

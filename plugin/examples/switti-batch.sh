@@ -5,6 +5,7 @@
 # Paints PROMPT with the default model in GIMP's batch mode and exports it, without opening a window. Says why and exits
 # with a status other than 0 when it could not; OUT.png is then left as it was.
 #
+# SWITTI_SEED=NUMBER      the seed: the same number paints the same picture. Without it each run paints another.
 # SWITTI_PLUG_INS=FOLDER  runs the plug-in FOLDER/switti/switti of a build tree (BUILD/plugin/dev-plug-ins), with a GIMP
 #                         profile of its own in $SWITTI_GIMP_PROFILE, or else in the cache folder.
 # SWITTI_GIMP=PROGRAM     the console GIMP to run in place of gimp-console-3.0.
@@ -15,6 +16,13 @@ if [ $# -ne 2 ] || [ -z "$2" ]; then
   exit 64
 fi
 prompt=$1
+seed=${SWITTI_SEED:--1}
+case ${seed#-1} in
+  *[!0-9]*)
+    echo "switti-batch.sh: the seed \"$seed\" is no whole number; set SWITTI_SEED to one from 0 to 9007199254740992." >&2
+    exit 64
+    ;;
+esac
 case $2 in
   /*) out=$2 ;;
   *) out=$PWD/$2 ;;
@@ -53,7 +61,7 @@ scheme_string()
 }
 
 command="(begin (load $(scheme_string "$here/generate.scm"))
-               (switti-generate $(scheme_string "$prompt") $(scheme_string "$picture")))"
+               (switti-generate $(scheme_string "$prompt") $(scheme_string "$picture") $seed))"
 status=0
 "$gimp" --no-interface --no-data --no-fonts --no-splash --new-instance --quit \
   --batch-interpreter=plug-in-script-fu-eval --batch "$command" >"$log" 2>&1 || status=$?

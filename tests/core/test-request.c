@@ -74,7 +74,7 @@ test_defaults_by_resolution (void)
     }
 }
 
-/* model_index.json says cfg 3, top_k 50, top_p 0.9, more_smooth false. */
+/* What model_index.json states goes before the published defaults, which are not its own. */
 static void
 test_model_defaults (void)
 {
@@ -88,6 +88,8 @@ test_model_defaults (void)
   g_assert_cmpint (p->top_k, ==, json_object_get_int_member (stated, "top_k"));
   g_assert_cmpfloat (p->top_p, ==, json_object_get_double_member (stated, "top_p"));
   g_assert_cmpint (p->smooth, ==, json_object_get_boolean_member (stated, "more_smooth"));
+  g_assert_cmpint (p->guidance_end, ==, json_object_get_int_member (stated, "turn_off_cfg_start_si"));
+  g_assert_cmpfloat (p->guidance, !=, 6.0);
 }
 
 static void
