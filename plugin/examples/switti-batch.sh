@@ -19,7 +19,8 @@ prompt=$1
 seed=${SWITTI_SEED:--1}
 case ${seed#-1} in
   *[!0-9]*)
-    echo "switti-batch.sh: the seed \"$seed\" is no whole number; set SWITTI_SEED to one from 0 to 9007199254740992." >&2
+    echo "switti-batch.sh: the seed \"$seed\" is no whole number; set SWITTI_SEED to one from 0 to 9007199254740992." \
+      >&2
     exit 64
     ;;
 esac
