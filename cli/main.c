@@ -89,6 +89,11 @@ main (int argc, char **argv)
     }
   for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
     if (g_str_equal (argv[1], commands[i].name))
-      return commands[i].run (argc - 1, argv + 1);
+      {
+        g_autofree char *name = g_strconcat ("switti ", commands[i].name, NULL);
+
+        g_set_prgname (name); /* the usage line of its --help says it */
+        return commands[i].run (argc - 1, argv + 1);
+      }
   return report_unknown (argv[1]);
 }
