@@ -40,6 +40,9 @@ typedef enum
   SWITTI_N_NORMS
 } SwittiBlockNorm;
 
+/* Each norm's name in a checkpoint, after "blocks.N." and before ".weight". */
+extern const char *const switti_norm_names[SWITTI_N_NORMS];
+
 typedef struct
 {
   SwittiLinear ada_lin;        /* C -> 6C */

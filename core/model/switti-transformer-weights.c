@@ -9,7 +9,7 @@
 #include <glib/gi18n-lib.h>
 #include <inttypes.h>
 
-static const char *const norm_names[SWITTI_N_NORMS] = {
+const char *const switti_norm_names[SWITTI_N_NORMS] = {
   [SWITTI_NORM_SELF_PRE] = "self_attention_norm1",
   [SWITTI_NORM_SELF_POST] = "self_attention_norm2",
   [SWITTI_NORM_CROSS_PRE] = "cross_attention_norm1",
@@ -58,7 +58,7 @@ load_block_vectors (SwittiTransformer *self, SwittiWeights *weights, int index, 
 
   for (int i = 0; i < SWITTI_N_NORMS; i++)
     {
-      g_autofree char *name = g_strdup_printf ("blocks.%d.%s.weight", index, norm_names[i]);
+      g_autofree char *name = g_strdup_printf ("blocks.%d.%s.weight", index, switti_norm_names[i]);
       gint64 width = i == SWITTI_NORM_CONTEXT ? self->config.context_dim : c;
 
       block->norm[i] = switti_device_load_vector (self->device, weights, name, width, error);

@@ -31,15 +31,6 @@ find_linear (SwittiGradients *self, const char *prefix, const char *name)
 static void
 find_block (SwittiGradients *self, int index)
 {
-  static const char *const norm_names[SWITTI_N_NORMS] = {
-    [SWITTI_NORM_SELF_PRE] = "self_attention_norm1",
-    [SWITTI_NORM_SELF_POST] = "self_attention_norm2",
-    [SWITTI_NORM_CROSS_PRE] = "cross_attention_norm1",
-    [SWITTI_NORM_CROSS_POST] = "cross_attention_norm2",
-    [SWITTI_NORM_FFN_PRE] = "ffn_norm1",
-    [SWITTI_NORM_FFN_POST] = "ffn_norm2",
-    [SWITTI_NORM_CONTEXT] = "attention_y_norm",
-  };
   SwittiTrainingBlock *block = &self->blocks[index];
   g_autofree char *prefix = g_strdup_printf ("blocks.%d.", index);
   const gboolean swiglu = self->config->swiglu;
@@ -55,7 +46,7 @@ find_block (SwittiGradients *self, int index)
   block->ffn_out = find_linear (self, prefix, swiglu ? "ffn.down_proj" : "ffn.fc2");
   for (int i = 0; i < SWITTI_N_NORMS; i++)
     {
-      g_autofree char *name = g_strconcat (prefix, norm_names[i], ".weight", NULL);
+      g_autofree char *name = g_strconcat (prefix, switti_norm_names[i], ".weight", NULL);
 
       block->norm[i] = offset_of (self, name);
     }
