@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 /* Raised whenever the layout of SwittiKernels or of a descriptor changes. */
-#define SWITTI_KERNELS_VERSION 2
+#define SWITTI_KERNELS_VERSION 3
 
 typedef enum
 {
@@ -398,6 +398,10 @@ typedef struct SwittiKernels
   /* out += a * x + b * y, float32; y may be NULL. The pyramid's phi: f_hat += 0.5 h + 0.5 conv (h). */
   SwittiKernelStatus (*accumulate) (SwittiKernelContext *context, int64_t count, float a, const float *x, float b,
                                     const float *y, float *out);
+  /* out (B, N, C) = weights[t] * x + (1 - weights[t]) * y, float32, for position t of every image; out may be x or y.
+   * y NULL: 0. A weight of 1 gives x and one of 0 gives y to the bit, where both are finite. */
+  SwittiKernelStatus (*blend_rows) (SwittiKernelContext *context, int64_t batch, int64_t n, int64_t width,
+                                    const float *weights, const float *x, const float *y, float *out);
   size_t (*group_norm_scratch_bytes) (SwittiKernelContext *context, const SwittiGroupNorm *norm);
   SwittiKernelStatus (*group_norm) (SwittiKernelContext *context, const SwittiGroupNorm *norm, const void *x,
                                     const float *weight, const float *bias, void *scratch, void *y);

@@ -196,6 +196,18 @@ dispatch_accumulate (SwittiKernelContext *context, int64_t count, float a, const
 }
 
 static SwittiKernelStatus
+dispatch_blend_rows (SwittiKernelContext *context, int64_t batch, int64_t n, int64_t width, const float *weights,
+                     const float *x, const float *y, float *out)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "blend_rows");
+
+  if (batch < 1 || n < 1 || width < 1 || weights == NULL || x == NULL || out == NULL)
+    return invalid (&call);
+  return end (&call, context->ops.blend_rows (context, batch, n, width, weights, x, y, out), 0.0,
+              (y != NULL ? 12.0 : 8.0) * (double) (batch * n * width) + 4.0 * (double) n);
+}
+
+static SwittiKernelStatus
 dispatch_convert (SwittiKernelContext *context, int64_t count, SwittiDtype in_dtype, const void *in,
                   SwittiDtype out_dtype, void *out)
 {
@@ -365,6 +377,7 @@ static const SwittiKernels cpu_kernels = {
   .embed = dispatch_embed,
   .resample = dispatch_resample,
   .accumulate = dispatch_accumulate,
+  .blend_rows = dispatch_blend_rows,
   .group_norm_scratch_bytes = dispatch_group_norm_scratch_bytes,
   .group_norm = dispatch_group_norm,
   .convert = dispatch_convert,

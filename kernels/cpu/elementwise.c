@@ -216,6 +216,32 @@ accumulate (SwittiKernelContext *context, int64_t count, float a, const float *x
   return SWITTI_KERNEL_OK;
 }
 
+static SwittiKernelStatus
+blend_rows (SwittiKernelContext *context, int64_t batch, int64_t n, int64_t width, const float *weights,
+            const float *x, const float *y, float *out)
+{
+  const int64_t rows = batch * n;
+#pragma omp parallel for num_threads(context->n_threads) schedule(static) if (rows * width > SWITTI_SERIAL_ELEMENTS)
+  for (int64_t r = 0; r < rows; r++)
+    {
+      const float w = weights[r % n], rest = 1.0f - w;
+      const int64_t start = r * width, end = start + width;
+      if (y != NULL)
+        {
+#pragma omp simd
+          for (int64_t i = start; i < end; i++)
+            out[i] = w * x[i] + rest * y[i];
+        }
+      else
+        {
+#pragma omp simd
+          for (int64_t i = start; i < end; i++)
+            out[i] = w * x[i];
+        }
+    }
+  return SWITTI_KERNEL_OK;
+}
+
 SWITTI_INLINE void
 image_to_rgb8_block (SwittiDtype dtype, const void *x, int64_t start, int64_t end, uint8_t *rgb)
 {
@@ -270,6 +296,7 @@ SWITTI_CPU_SYMBOL (elementwise_fill) (SwittiKernels *ops)
   ops->add_rows = add_rows;
   ops->embed = embed;
   ops->accumulate = accumulate;
+  ops->blend_rows = blend_rows;
   ops->convert = convert;
   ops->image_to_rgb8 = image_to_rgb8;
   ops->rgb8_to_image = rgb8_to_image;

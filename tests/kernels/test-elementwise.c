@@ -1,4 +1,4 @@
-/* test-elementwise.c - swiglu, silu_condition, add_rows, embed, accumulate, convert and 8-bit images
+/* test-elementwise.c - swiglu, silu_condition, add_rows, embed, accumulate, blend_rows, convert and 8-bit images
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  */
@@ -205,6 +205,49 @@ test_accumulate (gconstpointer isa)
   switti_kernels_cpu ()->context_free (context);
 }
 
+/* Odd sizes, in place and not, with y and without; weights of 0 and 1 among others, which take over the bits. */
+static void
+test_blend_rows (gconstpointer isa)
+{
+  static const gsize shapes[][3] = { { 1, 1, 1 }, { 2, 9, 32 }, { 3, 5, 7 }, { 2, 1024, 33 } };
+  SwittiKernelContext *context = op_context (isa, 2);
+
+  for (gsize s = 0; context != NULL && s < 4 * G_N_ELEMENTS (shapes); s++)
+    {
+      const gsize batch = shapes[s / 4][0], n = shapes[s / 4][1], width = shapes[s / 4][2];
+      const gboolean with_y = s % 2, in_place = s / 2 % 2;
+      g_autoptr (GRand) rand = g_rand_new_with_seed (6);
+      Operand weights = operand_new (SWITTI_DTYPE_F32, n, rand);
+      Operand x = operand_new (SWITTI_DTYPE_F32, batch * n * width, rand);
+      Operand y = operand_new (SWITTI_DTYPE_F32, batch * n * width, rand);
+      Operand out = output_new (SWITTI_DTYPE_F32, batch * n * width);
+      float *w = operand_f32 (&weights);
+      float *target = in_place ? operand_f32 (with_y ? &y : &x) : operand_f32 (&out);
+
+      for (gsize t = 0; t < n; t++)
+        w[t] = t % 3 == 0 ? 1.0f : t % 3 == 1 ? 0.0f : fabsf (w[t]);
+      assert_ok (switti_kernels_cpu ()->blend_rows (context, (gint64) batch, (gint64) n, (gint64) width, w, x.data,
+                                                    with_y ? y.data : NULL, target));
+      for (gsize i = 0; i < batch * n * width; i++)
+        {
+          const double weight = w[i / width % n], other = with_y ? y.value[i] : 0.0;
+          const double expected = weight * x.value[i] + (1.0 - weight) * other;
+
+          if (weight == 0.0 || weight == 1.0)
+            g_assert_true (target[i] == (float) expected);
+          /* Four roundings of values below 1. */
+          g_assert_cmpfloat_with_epsilon (target[i], expected, 4.0 * ROUNDING);
+        }
+      operand_clear (&weights);
+      operand_clear (&x);
+      operand_clear (&y);
+      operand_clear (&out);
+    }
+  if (context != NULL)
+    assert_invalid (switti_kernels_cpu ()->blend_rows (context, 1, 1, 0, NULL, NULL, NULL, NULL));
+  switti_kernels_cpu ()->context_free (context);
+}
+
 /* The value of a float of `exponent_bits` and `mantissa_bits`, by the definition; the top exponent is not finite. */
 static double
 small_float (guint bits, int exponent_bits, int mantissa_bits, int bias)
@@ -366,6 +409,7 @@ main (int argc, char **argv)
   op_add ("/elementwise/add-rows", test_add_rows);
   op_add ("/elementwise/embed", test_embed);
   op_add ("/elementwise/accumulate", test_accumulate);
+  op_add ("/elementwise/blend-rows", test_blend_rows);
   op_add ("/elementwise/convert/half", test_convert_half);
   op_add ("/elementwise/convert/rounding", test_convert_rounding);
   op_add ("/elementwise/convert/others", test_convert_others);
