@@ -21,6 +21,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiWorkspace, switti_workspace_free)
 
 /* `count` elements of dtype; overflow is remembered and reported by commit. */
 SwittiSlot switti_workspace_reserve (SwittiWorkspace *self, SwittiDtype dtype, gsize count);
+/* rows * width elements; commit writes their address to *address, which is the address of a pointer of any type. */
+void switti_workspace_place (SwittiWorkspace *self, void *address, SwittiDtype dtype, gint64 rows, gint64 width);
 void switti_workspace_begin_shared (SwittiWorkspace *self);
 void switti_workspace_next_shared (SwittiWorkspace *self);
 void switti_workspace_end_shared (SwittiWorkspace *self);

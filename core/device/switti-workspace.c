@@ -13,7 +13,8 @@
 struct _SwittiWorkspace
 {
   SwittiDevice *device;
-  GArray *offsets; /* gsize, by slot */
+  GArray *offsets;   /* gsize, by slot */
+  GArray *addresses; /* void **, by slot; NULL where nobody is to be told */
   gsize end;       /* of what has been reserved so far */
   gboolean overflow;
   gboolean shared;      /* between begin_shared and end_shared: */
@@ -29,6 +30,7 @@ switti_workspace_new (SwittiDevice *device)
 
   self->device = g_object_ref (device);
   self->offsets = g_array_new (FALSE, FALSE, sizeof (gsize));
+  self->addresses = g_array_new (FALSE, FALSE, sizeof (void **));
   return self;
 }
 
@@ -40,12 +42,14 @@ switti_workspace_free (SwittiWorkspace *self)
   switti_device_free (self->device, self->memory);
   g_object_unref (self->device);
   g_array_unref (self->offsets);
+  g_array_unref (self->addresses);
   g_free (self);
 }
 
 SwittiSlot
 switti_workspace_reserve (SwittiWorkspace *self, SwittiDtype dtype, gsize count)
 {
+  void **nobody = NULL;
   gsize bytes = 0;
 
   g_assert (self->memory == NULL);
@@ -54,9 +58,24 @@ switti_workspace_reserve (SwittiWorkspace *self, SwittiDtype dtype, gsize count)
     self->overflow = TRUE;
   bytes -= bytes % ALIGNMENT;
   g_array_append_val (self->offsets, self->end);
+  g_array_append_val (self->addresses, nobody);
   if (!g_size_checked_add (&self->end, self->end, bytes))
     self->overflow = TRUE;
   return self->offsets->len - 1;
+}
+
+void
+switti_workspace_place (SwittiWorkspace *self, void *address, SwittiDtype dtype, gint64 rows, gint64 width)
+{
+  SwittiSlot slot;
+  gsize count;
+
+  g_assert (rows >= 0 && width >= 0);
+  /* What does not fit is refused by commit. */
+  if (!g_size_checked_mul (&count, (gsize) rows, (gsize) width))
+    count = G_MAXSIZE;
+  slot = switti_workspace_reserve (self, dtype, count);
+  g_array_index (self->addresses, void **, slot) = address;
 }
 
 void
@@ -96,7 +115,16 @@ switti_workspace_commit (SwittiWorkspace *self, const char *purpose, GError **er
       return FALSE;
     }
   self->memory = switti_device_alloc (self->device, self->end, purpose, error);
-  return self->memory != NULL;
+  if (self->memory == NULL)
+    return FALSE;
+  for (SwittiSlot slot = 0; slot < self->addresses->len; slot++)
+    {
+      void **address = g_array_index (self->addresses, void **, slot);
+
+      if (address != NULL)
+        *address = switti_workspace_get (self, slot);
+    }
+  return TRUE;
 }
 
 void *

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Attention is causal, so what pads a prompt never reaches a valid position: a prompt runs at the least multiple of
- * ROW_STEP that holds it, prompts of equal length together. Its own length alone decides which, so that its bits do not
- * depend on its neighbours.
+ * SWITTI_TEXT_ROW_STEP that holds it, prompts of equal length together. Its own length alone decides which, so that its
+ * bits do not depend on its neighbours.
  */
 #include "switti-text-encoder-private.h"
 
@@ -15,9 +15,6 @@
 
 #include <glib/gi18n-lib.h>
 #include <math.h>
-
-#define ROW_STEP 16
-#define N_LENGTHS ((SWITTI_TEXT_LENGTH + ROW_STEP - 1) / ROW_STEP)
 
 typedef struct
 {
@@ -48,7 +45,7 @@ struct _SwittiTextEncoder
   float *positions; /* (positions, width) */
   Layer *layers;
   Norm final_norm;
-  Plans **plans; /* [N_LENGTHS * (max_batch + 1)], NULL until planned */
+  Plans **plans; /* [SWITTI_TEXT_N_LENGTHS * (max_batch + 1)], NULL until planned */
 
   SwittiWorkspace *workspace; /* R = max_batch * T rows */
   gint32 *ids;                /* (R) */
@@ -161,7 +158,7 @@ switti_text_encoder_new (SwittiDevice *device, const SwittiTextConfig *config, S
   self->dtype = dtype;
   self->max_batch = max_batch;
   self->layers = g_new0 (Layer, config->layers);
-  self->plans = g_new0 (Plans *, N_LENGTHS * ((gsize) max_batch + 1));
+  self->plans = g_new0 (Plans *, SWITTI_TEXT_N_LENGTHS * ((gsize) max_batch + 1));
   if (config->positions < SWITTI_TEXT_LENGTH)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
@@ -207,7 +204,7 @@ switti_text_encoder_free (SwittiTextEncoder *self)
       switti_linear_clear (&layer->fc1, self->device);
       switti_linear_clear (&layer->fc2, self->device);
     }
-  for (int i = 0; i < N_LENGTHS * (self->max_batch + 1); i++)
+  for (int i = 0; i < SWITTI_TEXT_N_LENGTHS * (self->max_batch + 1); i++)
     if (self->plans[i] != NULL)
       free_plans (self, self->plans[i]);
   clear_norm (self, &self->final_norm);
@@ -249,16 +246,16 @@ make_plans (SwittiTextEncoder *self, Plans *plans, gint64 n_prompts, gint64 leng
   return TRUE;
 }
 
-static int
-padded_length (int n_valid)
+int
+switti_text_padded_length (int n_valid)
 {
-  return MIN ((n_valid + ROW_STEP - 1) / ROW_STEP * ROW_STEP, SWITTI_TEXT_LENGTH);
+  return MIN ((n_valid + SWITTI_TEXT_ROW_STEP - 1) / SWITTI_TEXT_ROW_STEP * SWITTI_TEXT_ROW_STEP, SWITTI_TEXT_LENGTH);
 }
 
 static const Plans *
 get_plans (SwittiTextEncoder *self, int n_prompts, int length, GError **error)
 {
-  Plans **plans = &self->plans[(length - 1) / ROW_STEP * (self->max_batch + 1) + n_prompts];
+  Plans **plans = &self->plans[(length - 1) / SWITTI_TEXT_ROW_STEP * (self->max_batch + 1) + n_prompts];
 
   if (*plans == NULL)
     {
@@ -337,9 +334,9 @@ run_layers (SwittiTextEncoder *self, int n_prompts, int length, GError **error)
   return TRUE;
 }
 
-/* Where the pooled state is read: spec.md, "Text". */
-static int
-end_position (const SwittiTextConfig *config, const gint32 *ids, int n_valid)
+/* spec.md, "Text". */
+int
+switti_text_end_position (const SwittiTextConfig *config, const gint32 *ids, int n_valid)
 {
   int largest = 0;
 
@@ -368,23 +365,25 @@ hand_out (SwittiTextEncoder *self, const gint32 *ids, int n_valid, int place, in
     else
       SWITTI_RUN (self->device, clear, hidden + t * hidden_stride, row_bytes);
   if (pooled != NULL)
-    SWITTI_RUN (self->device, copy, pooled, out + end_position (&self->config, ids, n_valid) * width, row_bytes);
+    SWITTI_RUN (self->device, copy, pooled, out + switti_text_end_position (&self->config, ids, n_valid) * width,
+                row_bytes);
   return TRUE;
 }
 
-static gboolean
-check_ids (SwittiTextEncoder *self, int batch, const gint32 *ids, const int *n_valid, GError **error)
+gboolean
+switti_text_check_ids (const SwittiTextConfig *config, int batch, const gint32 *ids, const int *n_valid,
+                       GError **error)
 {
   for (int b = 0; b < batch; b++)
     {
       g_assert (n_valid[b] > 0 && n_valid[b] <= SWITTI_TEXT_LENGTH);
-      for (int t = 0; t < padded_length (n_valid[b]); t++)
-        if (ids[b * SWITTI_TEXT_LENGTH + t] < 0 || ids[b * SWITTI_TEXT_LENGTH + t] >= self->config.vocab)
+      for (int t = 0; t < switti_text_padded_length (n_valid[b]); t++)
+        if (ids[b * SWITTI_TEXT_LENGTH + t] < 0 || ids[b * SWITTI_TEXT_LENGTH + t] >= config->vocab)
           {
             g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
                          _ ("The tokenizer gives the token %d, but the text encoder knows %d tokens: they belong to "
                             "different models."),
-                         ids[b * SWITTI_TEXT_LENGTH + t], self->config.vocab);
+                         ids[b * SWITTI_TEXT_LENGTH + t], config->vocab);
             return FALSE;
           }
     }
@@ -398,15 +397,15 @@ switti_text_encoder_encode (SwittiTextEncoder *self, int batch, const gint32 *id
   const gint64 width = self->config.width;
 
   g_assert (batch > 0 && batch <= self->max_batch && hidden_stride >= width);
-  if (!check_ids (self, batch, ids, n_valid, error))
+  if (!switti_text_check_ids (&self->config, batch, ids, n_valid, error))
     return FALSE;
-  for (int step = 1; step <= N_LENGTHS; step++)
+  for (int step = 1; step <= SWITTI_TEXT_N_LENGTHS; step++)
     {
-      const int length = padded_length ((step - 1) * ROW_STEP + 1);
+      const int length = switti_text_padded_length ((step - 1) * SWITTI_TEXT_ROW_STEP + 1);
       int n_prompts = 0;
 
       for (int b = 0; b < batch; b++)
-        if (padded_length (n_valid[b]) == length)
+        if (switti_text_padded_length (n_valid[b]) == length)
           SWITTI_RUN (self->device, upload, self->ids + (gint64) n_prompts++ * length, ids + b * SWITTI_TEXT_LENGTH,
                       (gsize) length * sizeof (gint32));
       if (n_prompts == 0)
@@ -414,7 +413,7 @@ switti_text_encoder_encode (SwittiTextEncoder *self, int batch, const gint32 *id
       if (!run_layers (self, n_prompts, length, error))
         return FALSE;
       for (int b = 0, place = 0; b < batch; b++)
-        if (padded_length (n_valid[b]) == length &&
+        if (switti_text_padded_length (n_valid[b]) == length &&
             !hand_out (self, ids + b * SWITTI_TEXT_LENGTH, n_valid[b], place++, length,
                        hidden + b * SWITTI_TEXT_LENGTH * hidden_stride, hidden_stride,
                        pooled != NULL ? pooled + b * width : NULL, error))

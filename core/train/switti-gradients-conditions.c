@@ -46,7 +46,7 @@ switti_gradients_conditions_backward (SwittiGradients *self, GError **error)
                                               self->d_crop, NULL, error))
     return FALSE;
   return switti_gradients_multiply_backward (self, SWITTI_PRODUCT_TEXT_POOLER, &self->text_pooler, self->pooled,
-                                             self->dc, NULL, error);
+                                             self->dc, self->d_pooled, error);
 }
 
 static SwittiResidualNorm
@@ -119,6 +119,7 @@ text_backward (SwittiGradients *self, int index, GError **error)
     .x = self->text,
     .weight = switti_gradients_parameter (self, block->norm[SWITTI_NORM_CONTEXT]),
     .dh = self->d_context,
+    .dx = self->d_text,
     .d_weight = self->values + block->norm[SWITTI_NORM_CONTEXT],
   };
 

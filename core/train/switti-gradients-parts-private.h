@@ -2,25 +2,18 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * For the switti-gradients*.c files alone: memory and plans (-plans.c), Linear layers (-products.c), blocks (-block.c),
- * what follows from the prompts (-conditions.c), the rest (switti-gradients.c). R = B L rows of tokens, ordered (image,
+ * For the switti-gradients*.c files alone: memory and plans (-plans.c), blocks (-block.c), what follows
+ * from the prompts (-conditions.c), the rest (switti-gradients.c). R = B L rows of tokens, ordered (image,
  * position); t is the dtype of activations.
  */
 #pragma once
 
 #include "switti-gradients-private.h"
-#include "switti-linear-private.h"
 #include "switti-tokenizer-private.h"
+#include "switti-training-product-private.h"
 #include "switti-transformer-parts-private.h"
 
 G_BEGIN_DECLS
-
-/* A Linear layer's places in the flat arrays. */
-typedef struct
-{
-  gsize weight, bias;
-  gboolean has_bias;
-} SwittiTrainingLinear;
 
 typedef struct
 {
@@ -28,14 +21,6 @@ typedef struct
   gsize norm[SWITTI_N_NORMS];
   gsize crop_scales;
 } SwittiTrainingBlock;
-
-/* y (rows, n) = x (rows, k) . W^T + b forward; dx = dy . W and dW += dy^T . x backward. */
-typedef struct
-{
-  gint64 rows, n, k;
-  SwittiDtype w_dtype, dy_dtype;
-  SwittiGemmPlan *forward, *input, *weight; /* input is NULL where nobody wants dx */
-} SwittiTrainingProduct;
 
 typedef enum
 {
@@ -124,6 +109,8 @@ struct _SwittiGradients
   float *d_modulation;   /* (B, 6C) */
   float *d_silu;         /* (B, C) */
   float *dc, *d_crop;    /* (B, C) */
+  float *d_text;         /* (B, T, D), NULL unless it is wanted */
+  float *d_pooled;       /* (B, pooled_dim), NULL unless it is wanted */
   void *norm_scratch;
 
   float *host_crop, *host_frequencies, *host_loss;
@@ -137,11 +124,27 @@ switti_gradients_at (const SwittiGradients *self, void *base, gint64 index)
   return (guint8 *) base + (gsize) index * switti_dtype_size (self->dtype);
 }
 
-/* A parameter that is used in float32, and where its gradient goes. */
+/* A parameter that is used in float32. */
 static inline const float *
 switti_gradients_parameter (const SwittiGradients *self, gsize offset)
 {
   return switti_parameters_get_values (self->parameters) + offset;
+}
+
+static inline gboolean
+switti_gradients_multiply (SwittiGradients *self, SwittiProduct product, const SwittiTrainingLinear *linear,
+                           const void *x, void *y, GError **error)
+{
+  return switti_training_product_forward (&self->products[product], self->parameters, linear, x, y, error);
+}
+
+/* dx, unless NULL, is written. */
+static inline gboolean
+switti_gradients_multiply_backward (SwittiGradients *self, SwittiProduct product, const SwittiTrainingLinear *linear,
+                                    const void *x, const void *dy, void *dx, GError **error)
+{
+  return switti_training_product_backward (&self->products[product], self->parameters, linear, self->values, x, dy, dx,
+                                           error);
 }
 
 static inline SwittiSavedBlock *
@@ -154,14 +157,6 @@ switti_gradients_saved (const SwittiGradients *self, int block)
 gboolean switti_gradients_plan (SwittiGradients *self, GError **error);
 void switti_gradients_free_plans (SwittiGradients *self);
 void switti_gradients_find_parameters (SwittiGradients *self);
-
-/* -- switti-gradients-products.c -- */
-gboolean switti_gradients_multiply (SwittiGradients *self, SwittiProduct product, const SwittiTrainingLinear *linear,
-                                    const void *x, void *y, GError **error);
-/* Adds the gradients of the layer's weight and bias; dx, unless NULL, is written. */
-gboolean switti_gradients_multiply_backward (SwittiGradients *self, SwittiProduct product,
-                                             const SwittiTrainingLinear *linear, const void *x, const void *dy,
-                                             void *dx, GError **error);
 
 /* -- switti-gradients-block.c -- */
 /* x[block] -> x[block + 1] */

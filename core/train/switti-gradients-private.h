@@ -17,6 +17,7 @@ typedef struct
   int batch;          /* B, images at once */
   gboolean recompute; /* keep only the blocks' inputs: about a tenth of the memory for a third more work */
   double smoothing;   /* of labels */
+  gboolean text_gradients; /* make the gradients of the text features, too */
   int loss_rows;      /* tokens whose logits are held at once; 0 for 1024 */
 } SwittiGradientsOptions;
 
@@ -49,6 +50,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiGradients, switti_gradients_free)
 /* Device buffers for the text features, float32: (B, T, context_dim) and (B, pooled_dim). */
 float *switti_gradients_get_context (SwittiGradients *self);
 float *switti_gradients_get_pooled (SwittiGradients *self);
+
+/* Their gradients, float32 of the same shapes, as the last switti_gradients_add() has made them, its scale included; at
+ * or past n_valid they are 0. NULL without text_gradients. */
+const float *switti_gradients_get_context_gradient (SwittiGradients *self);
+const float *switti_gradients_get_pooled_gradient (SwittiGradients *self);
 
 /* The gradients, a flat device array as the parameters'; frozen parameters' are 0. */
 float *switti_gradients_get_values (SwittiGradients *self);

@@ -99,6 +99,18 @@ switti_gradients_get_pooled (SwittiGradients *self)
   return self->pooled;
 }
 
+const float *
+switti_gradients_get_context_gradient (SwittiGradients *self)
+{
+  return self->d_text;
+}
+
+const float *
+switti_gradients_get_pooled_gradient (SwittiGradients *self)
+{
+  return self->d_pooled;
+}
+
 float *
 switti_gradients_get_values (SwittiGradients *self)
 {
@@ -307,6 +319,10 @@ run_backward (SwittiGradients *self, GError **error)
 {
   if (!head_backward (self, error))
     return FALSE;
+  if (self->d_text != NULL)
+    SWITTI_RUN (self->device, clear, self->d_text,
+                (gsize) (self->options.batch * SWITTI_TEXT_LENGTH * (gint64) self->config->context_dim)
+                    * sizeof (float));
   for (int i = self->config->depth - 1; i >= 0; i--)
     {
       /* The last block is still there. */

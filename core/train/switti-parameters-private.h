@@ -40,8 +40,12 @@ typedef struct _SwittiParameters SwittiParameters;
 SwittiParameters *switti_transformer_parameters_new (SwittiDevice *device, const SwittiTransformerConfig *config,
                                                      SwittiDtype dtype, GError **error);
 SwittiParameters *switti_vae_parameters_new (SwittiDevice *device, const SwittiVaeConfig *config, GError **error);
+/* Those of a CLIP text encoder, under the checkpoint's names without "text_model.". Two encoders need two seeds: names
+ * choose the random numbers. */
+SwittiParameters *switti_text_parameters_new (SwittiDevice *device, const SwittiTextConfig *config, SwittiDtype dtype,
+                                              GError **error);
 
-/* For the two functions above: an empty list, whose normal numbers have that deviation times their gain; parameters in
+/* For the functions above: an empty list, whose normal numbers have that deviation times their gain; parameters in
  * the order in which they shall lie; then the memory. add() takes over name; the address that it returns is good until
  * the next. With `joined`, the parameter lies right behind the one before. */
 SwittiParameters *switti_parameters_new (SwittiDevice *device, SwittiDtype dtype, double deviation);

@@ -1,0 +1,44 @@
+/* switti-training-product-private.h - a Linear layer in training
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The shape and its plans are apart from the place of the weights: layers of one shape share the plans.
+ */
+#pragma once
+
+#include "switti-parameters-private.h"
+
+G_BEGIN_DECLS
+
+/* A layer's places in the flat arrays. */
+typedef struct
+{
+  gsize weight, bias;
+  gboolean has_bias; /* which the product adds */
+} SwittiTrainingLinear;
+
+/* y (rows, n) = x (rows, k) . W^T + b forward; dx = dy . W and dW += dy^T . x backward. */
+typedef struct
+{
+  gint64 rows, n, k;
+  SwittiDtype w_dtype, dy_dtype;
+  SwittiGemmPlan *forward, *input, *weight; /* input is NULL where nobody wants dx */
+} SwittiTrainingProduct;
+
+/* "<prefix><name>.weight", which must be there, and ".bias", where it is. */
+SwittiTrainingLinear switti_training_linear_find (SwittiParameters *parameters, const char *prefix, const char *name);
+
+/* Plans for rows, n, k and the dtypes as they stand in *self. `row_group`: rows of one image. dx has the dtype of dy:
+ * float32 where few rows are concerned. */
+gboolean switti_training_product_plan (SwittiTrainingProduct *self, SwittiDevice *device, gint64 row_group,
+                                       SwittiDtype x_dtype, SwittiDtype y_dtype, gboolean wants_input, GError **error);
+void switti_training_product_clear (SwittiTrainingProduct *self, SwittiDevice *device);
+
+gboolean switti_training_product_forward (const SwittiTrainingProduct *self, SwittiParameters *parameters,
+                                          const SwittiTrainingLinear *linear, const void *x, void *y, GError **error);
+/* Adds the gradients of weight and bias to the flat array `gradients`; dx, unless NULL, is written. */
+gboolean switti_training_product_backward (const SwittiTrainingProduct *self, SwittiParameters *parameters,
+                                           const SwittiTrainingLinear *linear, float *gradients, const void *x,
+                                           const void *dy, void *dx, GError **error);
+
+G_END_DECLS
