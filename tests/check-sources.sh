@@ -14,7 +14,7 @@ files()
 
 code()
 {
-  files | grep -E '\.(c|h|cu|cuh|py|sh|scm|build)$|^dev$|^\.ci/run$'
+  files | grep -E "\.(c|h|cpp|cu|cuh|py|sh|scm|build)$|^dev$|^\.ci/run$"
 }
 
 # Prints the offenders, each with its reason; nothing means that the check has passed.

@@ -1,0 +1,119 @@
+/* runtime-on-host.h - the part of CUDA's runtime API that kernels/cuda/ uses
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Work is recorded when it is enqueued and done when something waits for it, or now and then before, in an order drawn
+ * at random from those that streams and events allow. A captured graph keeps its nodes' dependencies and is replayed
+ * in such an order, too. So a missing dependency shows, and host memory that is freed too early is found by ASan.
+ */
+#pragma once
+
+#include <tuple>
+
+enum cudaError_t
+{
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorNoDevice = 100,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorInvalidResourceHandle = 400,
+  cudaErrorNotReady = 600,
+  cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureUnjoined = 904,
+};
+
+enum cudaMemcpyKind
+{
+  cudaMemcpyHostToDevice = 1,
+  cudaMemcpyDeviceToHost = 2,
+  cudaMemcpyDeviceToDevice = 3,
+};
+
+enum cudaStreamCaptureMode
+{
+  cudaStreamCaptureModeGlobal = 0,
+  cudaStreamCaptureModeThreadLocal = 1,
+};
+
+constexpr unsigned int cudaStreamNonBlocking = 1;
+constexpr unsigned int cudaEventDefault = 0;
+constexpr unsigned int cudaEventDisableTiming = 2;
+
+struct cudaDeviceProp
+{
+  char name[256];
+  size_t totalGlobalMem;
+  int major, minor;
+  int multiProcessorCount;
+};
+
+typedef struct OnHostStream *cudaStream_t;
+typedef struct OnHostEvent *cudaEvent_t;
+typedef struct OnHostGraph *cudaGraph_t;
+typedef struct OnHostGraph *cudaGraphExec_t;
+
+const char *cudaGetErrorString (cudaError_t error);
+cudaError_t cudaGetLastError ();
+cudaError_t cudaGetDeviceCount (int *count);
+cudaError_t cudaSetDevice (int device);
+cudaError_t cudaGetDeviceProperties (cudaDeviceProp *properties, int device);
+cudaError_t cudaMemGetInfo (size_t *free_bytes, size_t *total_bytes);
+cudaError_t cudaMalloc (void **memory, size_t bytes);
+cudaError_t cudaFree (void *memory);
+cudaError_t cudaMallocHost (void **memory, size_t bytes);
+cudaError_t cudaFreeHost (void *memory);
+cudaError_t cudaMemcpyAsync (void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync (void *to, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaStreamCreateWithFlags (cudaStream_t *stream, unsigned int flags);
+cudaError_t cudaStreamDestroy (cudaStream_t stream);
+cudaError_t cudaStreamSynchronize (cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned int flags);
+cudaError_t cudaEventCreateWithFlags (cudaEvent_t *event, unsigned int flags);
+cudaError_t cudaEventDestroy (cudaEvent_t event);
+cudaError_t cudaEventRecord (cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize (cudaEvent_t event);
+cudaError_t cudaEventElapsedTime (float *milliseconds, cudaEvent_t start, cudaEvent_t end);
+cudaError_t cudaStreamBeginCapture (cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture (cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaGraphInstantiate (cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch (cudaGraphExec_t executable, cudaStream_t stream);
+cudaError_t cudaGraphDestroy (cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy (cudaGraphExec_t executable);
+cudaError_t cudaGraphGetNodes (cudaGraph_t graph, void *nodes, size_t *n_nodes);
+cudaError_t cudaDeviceSynchronize ();
+
+namespace cuda_on_host
+{
+/* Work for a stream, or a node of the graph that is captured from it; FALSE ends it with cudaErrorLaunchFailure. */
+cudaError_t enqueue (cudaStream_t stream, std::function<bool ()> work);
+
+/* -- for tests ------------------------------------------------------------------------------------------------- */
+void require_device_memory (bool required);
+
+/* Bytes of the device; an allocation past them fails. */
+void set_device_memory (size_t bytes);
+size_t allocated_device_memory ();
+
+/* No device at all: what a machine without a driver answers. */
+void set_driver (bool present);
+
+/* The call'th call from now on (0 for the next) that can fail does, with `error`; -1 for none. */
+void fail_call (int64_t call, cudaError_t error);
+/* Calls so far that can fail. */
+int64_t n_calls ();
+} // namespace cuda_on_host
+
+/* kernel<<<grid, block, shared_bytes, stream>>> (arguments...) */
+template <typename... Parameters, typename... Arguments>
+cudaError_t
+launch_kernel (const char *name, void (*kernel) (Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+               cudaStream_t stream, Arguments... arguments)
+{
+  const std::tuple<Parameters...> values (arguments...);
+  return cuda_on_host::enqueue (stream, [=] {
+    return cuda_on_host::run_grid (name, grid, block, shared_bytes, [&] { std::apply (kernel, values); });
+  });
+}
