@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -300,6 +301,21 @@ switti_cpu_profile_reset (SwittiKernelContext *context, bool enable)
   memset (context->profile, 0, sizeof context->profile);
   for (int op = 0; op < SWITTI_KERNEL_N_OPS; op++)
     context->profile[op].name = op_names[op];
+}
+
+double
+switti_cpu_profile_start (SwittiKernelContext *context)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_MONOTONIC, &now);
+  return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
+}
+
+void
+switti_cpu_profile_stop (SwittiKernelContext *context, SwittiKernelOp op, double start)
+{
+  context->profile[op].seconds += switti_cpu_profile_start (context) - start;
 }
 
 void

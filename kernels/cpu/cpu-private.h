@@ -4,8 +4,8 @@
  *
  * Files listed as `cpu_isa_sources` in meson.build are compiled once for each instruction set, with SWITTI_CPU_ISA
  * defined to its name. Everything in them is static but for one function, SWITTI_CPU_SYMBOL (<file>_fill), that puts
- * the file's ops into a table. context.c picks a table when a context is made; dispatch.c calls through it, checks
- * the arguments and keeps the profile. The products and convolutions (gemm.c, conv2d.c) share out tiles that are
+ * the file's ops into a table. context.c picks a table when a context is made; ../dispatch.c calls through it,
+ * checks the arguments and keeps the profile. The products and convolutions (gemm.c, conv2d.c) share out tiles that are
  * multiplied by oneDNN's micro-kernels (brgemm.c), which pick the instruction set themselves.
  */
 #pragma once
@@ -85,6 +85,12 @@ void switti_cpu_free (SwittiKernelContext *context, void *memory);
 SwittiKernelStatus switti_cpu_copy (SwittiKernelContext *context, void *dst, const void *src, size_t bytes);
 SwittiKernelStatus switti_cpu_clear (SwittiKernelContext *context, void *dst, size_t bytes);
 SwittiKernelStatus switti_cpu_synchronize (SwittiKernelContext *context);
+/* Host memory is the device's. */
+#define switti_cpu_upload switti_cpu_copy
+#define switti_cpu_download switti_cpu_copy
+/* Seconds on a clock, and adding what has passed since then to an op's row. */
+double switti_cpu_profile_start (SwittiKernelContext *context);
+void switti_cpu_profile_stop (SwittiKernelContext *context, SwittiKernelOp op, double start);
 void switti_cpu_profile_reset (SwittiKernelContext *context, bool enable);
 void switti_cpu_profile_read (SwittiKernelContext *context, SwittiKernelProfile rows[SWITTI_KERNEL_N_OPS]);
 

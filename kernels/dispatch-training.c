@@ -1,4 +1,4 @@
-/* dispatch-training.c - the training part of the CPU's op table: checks the arguments, calls the op, keeps the profile
+/* dispatch-training.c - the training part of a device's op table: checks the arguments, calls the op, keeps the profile
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  */
@@ -16,7 +16,7 @@ norm_is_valid (const SwittiResidualNorm *norm)
 }
 
 size_t
-switti_cpu_dispatch_norm_backward_scratch_bytes (SwittiKernelContext *context, const SwittiResidualNorm *norm)
+DEVICE (dispatch_norm_backward_scratch_bytes) (SwittiKernelContext *context, const SwittiResidualNorm *norm)
 {
   return norm_is_valid (norm) ? context->ops.norm_backward_scratch_bytes (context, norm) : 0;
 }
@@ -47,8 +47,8 @@ norm_bytes (const SwittiResidualNorm *norm, const SwittiNormGradients *g)
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_residual_norm_backward (SwittiKernelContext *context, const SwittiResidualNorm *norm,
-                                            const SwittiNormGradients *gradients, void *scratch)
+DEVICE (dispatch_residual_norm_backward) (SwittiKernelContext *context, const SwittiResidualNorm *norm,
+                                          const SwittiNormGradients *gradients, void *scratch)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_NORM, "residual_norm_backward");
 
@@ -59,8 +59,8 @@ switti_cpu_dispatch_residual_norm_backward (SwittiKernelContext *context, const 
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_layer_norm_backward (SwittiKernelContext *context, const SwittiLayerNorm *norm,
-                                         const SwittiNormGradients *gradients, void *scratch)
+DEVICE (dispatch_layer_norm_backward) (SwittiKernelContext *context, const SwittiLayerNorm *norm,
+                                       const SwittiNormGradients *gradients, void *scratch)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_NORM, "layer_norm_backward");
 
@@ -75,9 +75,9 @@ switti_cpu_dispatch_layer_norm_backward (SwittiKernelContext *context, const Swi
 /* -- attention ------------------------------------------------------------------------------------------------- */
 
 SwittiKernelStatus
-switti_cpu_dispatch_qk_norm_rope_backward (SwittiKernelContext *context, const SwittiQkNormRope *op, const float *rope,
-                                           const void *q, const void *k, const void *dq_out, const float *dk_out,
-                                           const float *dv_out, void *dq, void *dk, void *dv)
+DEVICE (dispatch_qk_norm_rope_backward) (SwittiKernelContext *context, const SwittiQkNormRope *op, const float *rope,
+                                         const void *q, const void *k, const void *dq_out, const float *dk_out,
+                                         const float *dv_out, void *dq, void *dk, void *dv)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_QK_NORM_ROPE, "qk_norm_rope_backward");
   double element = 0.0;
@@ -97,9 +97,9 @@ switti_cpu_dispatch_qk_norm_rope_backward (SwittiKernelContext *context, const S
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_attention_backward (SwittiKernelContext *context, const SwittiAttentionBackward *backward,
-                                        const int32_t *key_length, const void *q, const void *k, const void *v,
-                                        const void *out, const void *dout, void *dq, float *dk, float *dv)
+DEVICE (dispatch_attention_backward) (SwittiKernelContext *context, const SwittiAttentionBackward *backward,
+                                      const int32_t *key_length, const void *q, const void *k, const void *v,
+                                      const void *out, const void *dout, void *dq, float *dk, float *dv)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_ATTENTION, "attention_backward");
   const SwittiAttention *a;
@@ -121,9 +121,9 @@ switti_cpu_dispatch_attention_backward (SwittiKernelContext *context, const Swit
 /* -- element-wise ---------------------------------------------------------------------------------------------- */
 
 SwittiKernelStatus
-switti_cpu_dispatch_swiglu_backward (SwittiKernelContext *context, int64_t rows, int64_t hidden, SwittiDtype dtype,
-                                     const void *gate_up, int64_t in_stride, const void *d_out, int64_t out_stride,
-                                     void *d_gate_up)
+DEVICE (dispatch_swiglu_backward) (SwittiKernelContext *context, int64_t rows, int64_t hidden, SwittiDtype dtype,
+                                   const void *gate_up, int64_t in_stride, const void *d_out, int64_t out_stride,
+                                   void *d_gate_up)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_SWIGLU, "swiglu_backward");
 
@@ -144,8 +144,8 @@ activation_is_valid (SwittiActivation activation, int64_t count, SwittiDtype dty
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_activation (SwittiKernelContext *context, SwittiActivation activation, int64_t count,
-                                SwittiDtype dtype, const void *x, void *y)
+DEVICE (dispatch_activation) (SwittiKernelContext *context, SwittiActivation activation, int64_t count,
+                              SwittiDtype dtype, const void *x, void *y)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "activation");
 
@@ -156,8 +156,8 @@ switti_cpu_dispatch_activation (SwittiKernelContext *context, SwittiActivation a
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_activation_backward (SwittiKernelContext *context, SwittiActivation activation, int64_t count,
-                                         SwittiDtype dtype, const void *x, const void *dy, void *dx)
+DEVICE (dispatch_activation_backward) (SwittiKernelContext *context, SwittiActivation activation, int64_t count,
+                                       SwittiDtype dtype, const void *x, const void *dy, void *dx)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "activation_backward");
 
@@ -168,9 +168,9 @@ switti_cpu_dispatch_activation_backward (SwittiKernelContext *context, SwittiAct
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_silu_condition_backward (SwittiKernelContext *context, int64_t batch, int64_t width,
-                                             const float *c, const float *crop, const float *crop_scales,
-                                             const float *d_out, float *dc, float *d_crop, float *d_crop_scales)
+DEVICE (dispatch_silu_condition_backward) (SwittiKernelContext *context, int64_t batch, int64_t width,
+                                           const float *c, const float *crop, const float *crop_scales,
+                                           const float *d_out, float *dc, float *d_crop, float *d_crop_scales)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "silu_condition_backward");
   const bool cropped = crop != NULL;
@@ -191,9 +191,9 @@ token_embedding_is_valid (const SwittiTokenEmbedding *e, const int32_t *level)
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_token_embedding (SwittiKernelContext *context, const SwittiTokenEmbedding *embedding,
-                                     const int32_t *level, const float *levels, const float *positions,
-                                     const float *start, const float *word_bias, const float *c, float *x)
+DEVICE (dispatch_token_embedding) (SwittiKernelContext *context, const SwittiTokenEmbedding *embedding,
+                                   const int32_t *level, const float *levels, const float *positions,
+                                   const float *start, const float *word_bias, const float *c, float *x)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "token_embedding");
 
@@ -206,9 +206,9 @@ switti_cpu_dispatch_token_embedding (SwittiKernelContext *context, const SwittiT
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_token_embedding_backward (SwittiKernelContext *context, const SwittiTokenEmbedding *embedding,
-                                              const int32_t *level, const float *dx, float *d_levels,
-                                              float *d_positions, float *d_start, float *d_word_bias, float *dc)
+DEVICE (dispatch_token_embedding_backward) (SwittiKernelContext *context, const SwittiTokenEmbedding *embedding,
+                                            const int32_t *level, const float *dx, float *d_levels,
+                                            float *d_positions, float *d_start, float *d_word_bias, float *dc)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "token_embedding_backward");
 
@@ -222,8 +222,8 @@ switti_cpu_dispatch_token_embedding_backward (SwittiKernelContext *context, cons
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_column_sum (SwittiKernelContext *context, int64_t rows, int64_t width, SwittiDtype dtype,
-                                const void *x, int64_t stride, float *sum)
+DEVICE (dispatch_column_sum) (SwittiKernelContext *context, int64_t rows, int64_t width, SwittiDtype dtype,
+                              const void *x, int64_t stride, float *sum)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "column_sum");
 
@@ -236,9 +236,9 @@ switti_cpu_dispatch_column_sum (SwittiKernelContext *context, int64_t rows, int6
 /* -- loss and optimizer ---------------------------------------------------------------------------------------- */
 
 SwittiKernelStatus
-switti_cpu_dispatch_cross_entropy (SwittiKernelContext *context, const SwittiCrossEntropy *cross_entropy,
-                                   const float *logits, const int32_t *target, float *loss, int32_t *rank,
-                                   void *d_logits)
+DEVICE (dispatch_cross_entropy) (SwittiKernelContext *context, const SwittiCrossEntropy *cross_entropy,
+                                 const float *logits, const int32_t *target, float *loss, int32_t *rank,
+                                 void *d_logits)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_CROSS_ENTROPY, "cross_entropy");
   const SwittiCrossEntropy *op = cross_entropy;
@@ -262,8 +262,8 @@ count_elements (int64_t n_tensors, const SwittiOptimizerTensor *tensors)
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_squared_norm (SwittiKernelContext *context, int64_t n_tensors,
-                                  const SwittiOptimizerTensor *tensors, double *sums)
+DEVICE (dispatch_squared_norm) (SwittiKernelContext *context, int64_t n_tensors,
+                                const SwittiOptimizerTensor *tensors, double *sums)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_OPTIMIZER, "squared_norm");
 
@@ -277,8 +277,8 @@ switti_cpu_dispatch_squared_norm (SwittiKernelContext *context, int64_t n_tensor
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_adamw (SwittiKernelContext *context, const SwittiAdamw *adamw, int64_t n_tensors,
-                           const SwittiOptimizerTensor *tensors)
+DEVICE (dispatch_adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw, int64_t n_tensors,
+                         const SwittiOptimizerTensor *tensors)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_OPTIMIZER, "adamw");
 
@@ -297,8 +297,8 @@ switti_cpu_dispatch_adamw (SwittiKernelContext *context, const SwittiAdamw *adam
 /* -- VAE ------------------------------------------------------------------------------------------------------- */
 
 SwittiKernelStatus
-switti_cpu_dispatch_conv_backward (SwittiKernelContext *context, const SwittiConvBackwardPlan *plan, const float *x,
-                                   const float *weight, const float *dy, float *dx, float *d_weight, float *d_bias)
+DEVICE (dispatch_conv_backward) (SwittiKernelContext *context, const SwittiConvBackwardPlan *plan, const float *x,
+                                 const float *weight, const float *dy, float *dx, float *d_weight, float *d_bias)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_CONV, "conv_backward");
   const SwittiConv *c;
@@ -306,12 +306,12 @@ switti_cpu_dispatch_conv_backward (SwittiKernelContext *context, const SwittiCon
 
   if (plan == NULL || x == NULL || dy == NULL || d_weight == NULL || d_bias == NULL || (dx != NULL && weight == NULL))
     return invalid (&call);
-  c = switti_cpu_conv_backward_descriptor (plan);
+  c = DEVICE (conv_backward_descriptor) (plan);
   scale = c->upsample ? 2.0 : 1.0;
   in = (double) (c->batch * c->height * c->width * c->c_in);
   out = in / (double) c->c_in * (double) c->c_out * scale * scale / (double) (c->stride * c->stride);
   weights = (double) (c->c_in * c->c_out * c->kernel * c->kernel);
-  return end (&call, switti_cpu_conv_backward (context, plan, x, weight, dy, dx, d_weight, d_bias),
+  return end (&call, DEVICE (conv_backward) (context, plan, x, weight, dy, dx, d_weight, d_bias),
               (dx != NULL ? 4.0 : 2.0) * out * weights / (double) c->c_out,
               4.0 * (in * (dx != NULL ? 2.0 : 1.0) + out + 3.0 * weights));
 }
@@ -324,15 +324,15 @@ group_norm_is_valid (const SwittiGroupNorm *g)
 }
 
 size_t
-switti_cpu_dispatch_group_norm_backward_scratch_bytes (SwittiKernelContext *context, const SwittiGroupNorm *norm)
+DEVICE (dispatch_group_norm_backward_scratch_bytes) (SwittiKernelContext *context, const SwittiGroupNorm *norm)
 {
   return group_norm_is_valid (norm) ? context->ops.group_norm_backward_scratch_bytes (context, norm) : 0;
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_group_norm_backward (SwittiKernelContext *context, const SwittiGroupNorm *norm, const void *x,
-                                         const float *weight, const float *bias, const void *dy, void *scratch,
-                                         void *dx, float *d_weight, float *d_bias)
+DEVICE (dispatch_group_norm_backward) (SwittiKernelContext *context, const SwittiGroupNorm *norm, const void *x,
+                                       const float *weight, const float *bias, const void *dy, void *scratch,
+                                       void *dx, float *d_weight, float *d_bias)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_GROUP_NORM, "group_norm_backward");
 
@@ -345,8 +345,8 @@ switti_cpu_dispatch_group_norm_backward (SwittiKernelContext *context, const Swi
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_resample_backward (SwittiKernelContext *context, const SwittiResample *resample,
-                                       const float *d_out, float *d_in)
+DEVICE (dispatch_resample_backward) (SwittiKernelContext *context, const SwittiResample *resample,
+                                     const float *d_out, float *d_in)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_RESAMPLE, "resample_backward");
   const SwittiResample *r = resample;
@@ -360,8 +360,8 @@ switti_cpu_dispatch_resample_backward (SwittiKernelContext *context, const Switt
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_embed_backward (SwittiKernelContext *context, int64_t rows, int64_t width, int64_t entries,
-                                    const int32_t *ids, const float *dy, float *d_table)
+DEVICE (dispatch_embed_backward) (SwittiKernelContext *context, int64_t rows, int64_t width, int64_t entries,
+                                  const int32_t *ids, const float *dy, float *d_table)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "embed_backward");
 
@@ -372,8 +372,8 @@ switti_cpu_dispatch_embed_backward (SwittiKernelContext *context, int64_t rows, 
 }
 
 SwittiKernelStatus
-switti_cpu_dispatch_squared_difference (SwittiKernelContext *context, int64_t count, const float *a, const float *b,
-                                        double *sum)
+DEVICE (dispatch_squared_difference) (SwittiKernelContext *context, int64_t count, const float *a, const float *b,
+                                      double *sum)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_ELEMENTWISE, "squared_difference");
 

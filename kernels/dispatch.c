@@ -1,9 +1,11 @@
-/* dispatch.c - the CPU's op table: checks the arguments, calls the op, keeps the profile
+/* dispatch.c - a device's op table: checks the arguments, calls the op, keeps the profile
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * The bytes and operations that the profile adds up are those that the header states for each op: what must move and
  * be done at least, not what the implementation happens to do.
+ *
+ * Compiled once for each device: see dispatch-private.h.
  */
 #include "dispatch-private.h"
 
@@ -19,11 +21,11 @@ dispatch_gemm (SwittiKernelContext *context, const SwittiGemmPlan *plan, const v
 
   if (plan == NULL || a == NULL || b == NULL || d == NULL)
     return invalid (&call);
-  g = switti_cpu_gemm_descriptor (plan);
+  g = DEVICE (gemm_descriptor) (plan);
   m = (double) g->m;
   n = (double) g->n;
   k = (double) g->k;
-  return end (&call, switti_cpu_gemm (context, plan, a, b, bias, d), 2.0 * m * n * k,
+  return end (&call, DEVICE (gemm) (context, plan, a, b, bias, d), 2.0 * m * n * k,
               m * k * size (g->a_dtype) + n * k * size (g->b_dtype)
                   + m * n * size (g->d_dtype) * (g->accumulate ? 2.0 : 1.0));
 }
@@ -38,7 +40,7 @@ dispatch_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, const v
 
   if (plan == NULL || x == NULL || packed == NULL || d == NULL)
     return invalid (&call);
-  c = switti_cpu_conv_descriptor (plan);
+  c = DEVICE (conv_descriptor) (plan);
   if (c->residual != (residual != NULL))
     return invalid (&call);
   scale = c->upsample ? 2.0 : 1.0;
@@ -47,7 +49,7 @@ dispatch_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, const v
   taps = (double) (c->kernel * c->kernel);
   in = (double) (c->batch * c->height * c->width * c->c_in);
   out = (double) (c->batch * c->c_out) * height * width;
-  return end (&call, switti_cpu_conv (context, plan, x, packed, bias, residual, d), 2.0 * out * (double) c->c_in * taps,
+  return end (&call, DEVICE (conv) (context, plan, x, packed, bias, residual, d), 2.0 * out * (double) c->c_in * taps,
               in * size (c->x_dtype) + (double) (c->c_in * c->c_out) * taps * size (c->w_dtype)
                   + out * size (c->d_dtype) * (c->residual ? 2.0 : 1.0));
 }
@@ -341,31 +343,31 @@ dispatch_sample_smooth (SwittiKernelContext *context, const SwittiSample *sample
               sample_bytes (sample, null_logits));
 }
 
-static const SwittiKernels cpu_kernels = {
+static const SwittiKernels kernels = {
   .version = SWITTI_KERNELS_VERSION,
-  .name = "cpu",
-  .context_new = switti_cpu_context_new,
-  .context_free = switti_cpu_context_free,
-  .properties = switti_cpu_properties,
-  .error_message = switti_cpu_error_message,
-  .alloc = switti_cpu_alloc,
-  .free = switti_cpu_free,
-  .upload = switti_cpu_copy,
-  .download = switti_cpu_copy,
-  .copy = switti_cpu_copy,
-  .clear = switti_cpu_clear,
-  .synchronize = switti_cpu_synchronize,
-  .profile_reset = switti_cpu_profile_reset,
-  .profile_read = switti_cpu_profile_read,
-  .gemm_packed_bytes = switti_cpu_gemm_packed_bytes,
-  .gemm_pack = switti_cpu_gemm_pack,
-  .gemm_plan = switti_cpu_gemm_plan,
-  .gemm_plan_free = switti_cpu_gemm_plan_free,
+  .name = DEVICE_NAME,
+  .context_new = DEVICE (context_new),
+  .context_free = DEVICE (context_free),
+  .properties = DEVICE (properties),
+  .error_message = DEVICE (error_message),
+  .alloc = DEVICE (alloc),
+  .free = DEVICE (free),
+  .upload = DEVICE (upload),
+  .download = DEVICE (download),
+  .copy = DEVICE (copy),
+  .clear = DEVICE (clear),
+  .synchronize = DEVICE (synchronize),
+  .profile_reset = DEVICE (profile_reset),
+  .profile_read = DEVICE (profile_read),
+  .gemm_packed_bytes = DEVICE (gemm_packed_bytes),
+  .gemm_pack = DEVICE (gemm_pack),
+  .gemm_plan = DEVICE (gemm_plan),
+  .gemm_plan_free = DEVICE (gemm_plan_free),
   .gemm = dispatch_gemm,
-  .conv_packed_bytes = switti_cpu_conv_packed_bytes,
-  .conv_pack = switti_cpu_conv_pack,
-  .conv_plan = switti_cpu_conv_plan,
-  .conv_plan_free = switti_cpu_conv_plan_free,
+  .conv_packed_bytes = DEVICE (conv_packed_bytes),
+  .conv_pack = DEVICE (conv_pack),
+  .conv_plan = DEVICE (conv_plan),
+  .conv_plan_free = DEVICE (conv_plan_free),
   .conv = dispatch_conv,
   .residual_norm = dispatch_residual_norm,
   .layer_norm = dispatch_layer_norm,
@@ -386,33 +388,33 @@ static const SwittiKernels cpu_kernels = {
   .nearest_code = dispatch_nearest_code,
   .sample_filtered = dispatch_sample_filtered,
   .sample_smooth = dispatch_sample_smooth,
-  .norm_backward_scratch_bytes = switti_cpu_dispatch_norm_backward_scratch_bytes,
-  .residual_norm_backward = switti_cpu_dispatch_residual_norm_backward,
-  .layer_norm_backward = switti_cpu_dispatch_layer_norm_backward,
-  .qk_norm_rope_backward = switti_cpu_dispatch_qk_norm_rope_backward,
-  .attention_backward = switti_cpu_dispatch_attention_backward,
-  .swiglu_backward = switti_cpu_dispatch_swiglu_backward,
-  .activation = switti_cpu_dispatch_activation,
-  .activation_backward = switti_cpu_dispatch_activation_backward,
-  .silu_condition_backward = switti_cpu_dispatch_silu_condition_backward,
-  .token_embedding = switti_cpu_dispatch_token_embedding,
-  .token_embedding_backward = switti_cpu_dispatch_token_embedding_backward,
-  .column_sum = switti_cpu_dispatch_column_sum,
-  .cross_entropy = switti_cpu_dispatch_cross_entropy,
-  .squared_norm = switti_cpu_dispatch_squared_norm,
-  .adamw = switti_cpu_dispatch_adamw,
-  .conv_backward_plan = switti_cpu_conv_backward_plan,
-  .conv_backward_plan_free = switti_cpu_conv_backward_plan_free,
-  .conv_backward = switti_cpu_dispatch_conv_backward,
-  .group_norm_backward_scratch_bytes = switti_cpu_dispatch_group_norm_backward_scratch_bytes,
-  .group_norm_backward = switti_cpu_dispatch_group_norm_backward,
-  .resample_backward = switti_cpu_dispatch_resample_backward,
-  .embed_backward = switti_cpu_dispatch_embed_backward,
-  .squared_difference = switti_cpu_dispatch_squared_difference,
+  .norm_backward_scratch_bytes = DEVICE (dispatch_norm_backward_scratch_bytes),
+  .residual_norm_backward = DEVICE (dispatch_residual_norm_backward),
+  .layer_norm_backward = DEVICE (dispatch_layer_norm_backward),
+  .qk_norm_rope_backward = DEVICE (dispatch_qk_norm_rope_backward),
+  .attention_backward = DEVICE (dispatch_attention_backward),
+  .swiglu_backward = DEVICE (dispatch_swiglu_backward),
+  .activation = DEVICE (dispatch_activation),
+  .activation_backward = DEVICE (dispatch_activation_backward),
+  .silu_condition_backward = DEVICE (dispatch_silu_condition_backward),
+  .token_embedding = DEVICE (dispatch_token_embedding),
+  .token_embedding_backward = DEVICE (dispatch_token_embedding_backward),
+  .column_sum = DEVICE (dispatch_column_sum),
+  .cross_entropy = DEVICE (dispatch_cross_entropy),
+  .squared_norm = DEVICE (dispatch_squared_norm),
+  .adamw = DEVICE (dispatch_adamw),
+  .conv_backward_plan = DEVICE (conv_backward_plan),
+  .conv_backward_plan_free = DEVICE (conv_backward_plan_free),
+  .conv_backward = DEVICE (dispatch_conv_backward),
+  .group_norm_backward_scratch_bytes = DEVICE (dispatch_group_norm_backward_scratch_bytes),
+  .group_norm_backward = DEVICE (dispatch_group_norm_backward),
+  .resample_backward = DEVICE (dispatch_resample_backward),
+  .embed_backward = DEVICE (dispatch_embed_backward),
+  .squared_difference = DEVICE (dispatch_squared_difference),
 };
 
 const SwittiKernels *
-switti_kernels_cpu (void)
+DEVICE_KERNELS (void)
 {
-  return &cpu_kernels;
+  return &kernels;
 }
