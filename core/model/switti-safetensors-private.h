@@ -18,15 +18,26 @@ typedef struct _SwittiSafetensors SwittiSafetensors;
 SwittiSafetensors *switti_safetensors_open (const char *path, GError **error);
 /* From memory (fuzzing, tests); `bytes` is referenced. */
 SwittiSafetensors *switti_safetensors_new_from_bytes (GBytes *bytes, const char *description, GError **error);
+/* From the header alone, of a file whose data is read by ranges: views have no data. */
+SwittiSafetensors *switti_safetensors_new_from_header (const char *json, gsize header_bytes, gsize data_bytes,
+                                                       const char *description, GError **error);
 void switti_safetensors_free (SwittiSafetensors *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiSafetensors, switti_safetensors_free)
 
 /* A view into the mapping, read-only and perhaps not aligned; FALSE where there is no such tensor. */
 gboolean switti_safetensors_lookup (SwittiSafetensors *self, const char *name, SwittiTensor *view);
+/* The same, and where its bytes begin in the data, which follows the header. */
+gboolean switti_safetensors_locate (SwittiSafetensors *self, const char *name, SwittiTensor *view, gsize *begin);
 /* Names in sorted order; owned by self, valid as long as it lives. */
 const char *const *switti_safetensors_list (SwittiSafetensors *self);
 /* A value of __metadata__, or NULL. */
 const char *switti_safetensors_get_metadata (SwittiSafetensors *self, const char *key);
+
+/* A file begins with these bytes: the header's length, and the header's first. */
+#define SWITTI_SAFETENSORS_START_BYTES 9
+/* The header's length from them (fewer where `size` of the whole file is less), checked against the size. */
+gboolean switti_safetensors_parse_length (const guint8 *start, guint64 size, const char *description,
+                                          gsize *header_bytes, GError **error);
 
 /* Writes tensors (host) to path: beside it, flushed, renamed. */
 gboolean switti_safetensors_save (const char *path, const char *const *names, const SwittiTensor *tensors,

@@ -22,14 +22,20 @@
 
 struct _SwittiSafetensors
 {
-  GBytes *bytes;
+  GBytes *bytes; /* NULL where there is the header alone */
   char *description;
-  const guint8 *data; /* the first byte after the header */
+  const guint8 *data; /* the first byte after the header; NULL where there is the header alone */
   gsize data_bytes;
   JsonObject *metadata; /* nullable */
-  GHashTable *views;    /* name (owned) -> SwittiTensor * (owned) */
-  const char **names;   /* sorted; the keys of views */
+  GHashTable *stored;   /* name (owned) -> Stored * (owned) */
+  const char **names;   /* sorted; the keys of stored */
 };
+
+typedef struct
+{
+  SwittiTensor view;
+  gsize begin; /* in the data */
+} Stored;
 
 /* Where a tensor's bytes lie, for the check that they tile the data. */
 typedef struct
@@ -125,7 +131,7 @@ parse_tensor (SwittiSafetensors *self, const char *name, JsonNode *node, SwittiT
       return FALSE;
     }
 
-  view->data = (void *) (self->data + extent->begin);
+  view->data = self->data != NULL ? (void *) (self->data + extent->begin) : NULL;
   return TRUE;
 }
 
@@ -211,7 +217,7 @@ read_tensors (SwittiSafetensors *self, JsonObject *header, GError **error)
   json_object_iter_init (&iter, header);
   while (json_object_iter_next (&iter, &name, &node))
     {
-      g_autofree SwittiTensor *view = NULL;
+      g_autofree Stored *stored = NULL;
       Extent extent = { 0 };
 
       if (strcmp (name, "__metadata__") == 0)
@@ -221,11 +227,12 @@ read_tensors (SwittiSafetensors *self, JsonObject *header, GError **error)
           continue;
         }
 
-      view = g_new0 (SwittiTensor, 1);
-      if (!parse_tensor (self, name, node, view, &extent, error))
+      stored = g_new0 (Stored, 1);
+      if (!parse_tensor (self, name, node, &stored->view, &extent, error))
         return FALSE;
+      stored->begin = extent.begin;
       extent.name = self->names[n_names++] = g_strdup (name);
-      g_hash_table_insert (self->views, (char *) extent.name, g_steal_pointer (&view));
+      g_hash_table_insert (self->stored, (char *) extent.name, g_steal_pointer (&stored));
       g_array_append_val (extents, extent);
     }
 
@@ -234,51 +241,75 @@ read_tensors (SwittiSafetensors *self, JsonObject *header, GError **error)
   return check_tiling (self, extents, error);
 }
 
-static gboolean
-read_header (SwittiSafetensors *self, GError **error)
+gboolean
+switti_safetensors_parse_length (const guint8 *start, guint64 size, const char *description, gsize *header_bytes,
+                                 GError **error)
 {
-  g_autoptr (JsonObject) header = NULL;
-  gsize size;
-  const guint8 *bytes = g_bytes_get_data (self->bytes, &size);
-  guint64 header_bytes = 0;
+  guint64 length = 0;
 
-  if (size >= 8)
+  if (size >= SWITTI_SAFETENSORS_START_BYTES)
     {
-      memcpy (&header_bytes, bytes, sizeof header_bytes);
-      header_bytes = GUINT64_FROM_LE (header_bytes);
+      memcpy (&length, start, sizeof length);
+      length = GUINT64_FROM_LE (length);
     }
-  if (size < 8 || header_bytes < 2 || (header_bytes <= MAX_HEADER_BYTES && header_bytes > size - 8))
+  if (size < SWITTI_SAFETENSORS_START_BYTES || length < 2 || (length <= MAX_HEADER_BYTES && length > size - 8))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   _ ("%s is not a whole safetensors file: it ends inside its header; get it again."),
-                   self->description);
+                   _ ("%s is not a whole safetensors file: it ends inside its header; get it again."), description);
       return FALSE;
     }
-  if (header_bytes > MAX_HEADER_BYTES || bytes[8] != '{')
+  if (length > MAX_HEADER_BYTES || start[8] != '{')
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   _ ("%s is not a safetensors file: it does not begin with a header of at most %d bytes."),
-                   self->description, MAX_HEADER_BYTES);
+                   _ ("%s is not a safetensors file: it does not begin with a header of at most %d bytes."), description,
+                   MAX_HEADER_BYTES);
       return FALSE;
     }
+  *header_bytes = (gsize) length;
+  return TRUE;
+}
 
-  header = switti_json_parse_object ((const char *) bytes + 8, (gssize) header_bytes, self->description, error);
-  if (header == NULL)
-    return FALSE;
-  self->data = bytes + 8 + header_bytes;
-  self->data_bytes = size - 8 - (gsize) header_bytes;
-  return read_tensors (self, header, error);
+static SwittiSafetensors *
+safetensors_new (const char *description)
+{
+  SwittiSafetensors *self = g_new0 (SwittiSafetensors, 1);
+
+  self->description = g_strdup (description);
+  self->stored = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  return self;
+}
+
+static gboolean
+read_header (SwittiSafetensors *self, const char *json, gsize header_bytes, GError **error)
+{
+  g_autoptr (JsonObject) header = switti_json_parse_object (json, (gssize) header_bytes, self->description, error);
+
+  return header != NULL && read_tensors (self, header, error);
+}
+
+SwittiSafetensors *
+switti_safetensors_new_from_header (const char *json, gsize header_bytes, gsize data_bytes, const char *description,
+                                    GError **error)
+{
+  g_autoptr (SwittiSafetensors) self = safetensors_new (description);
+
+  self->data_bytes = data_bytes;
+  return read_header (self, json, header_bytes, error) ? g_steal_pointer (&self) : NULL;
 }
 
 SwittiSafetensors *
 switti_safetensors_new_from_bytes (GBytes *bytes, const char *description, GError **error)
 {
-  g_autoptr (SwittiSafetensors) self = g_new0 (SwittiSafetensors, 1);
+  g_autoptr (SwittiSafetensors) self = safetensors_new (description);
+  gsize size, header_bytes;
+  const guint8 *start = g_bytes_get_data (bytes, &size);
 
   self->bytes = g_bytes_ref (bytes);
-  self->description = g_strdup (description);
-  self->views = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  return read_header (self, error) ? g_steal_pointer (&self) : NULL;
+  if (!switti_safetensors_parse_length (start, size, description, &header_bytes, error))
+    return NULL;
+  self->data = start + 8 + header_bytes;
+  self->data_bytes = size - 8 - header_bytes;
+  return read_header (self, (const char *) start + 8, header_bytes, error) ? g_steal_pointer (&self) : NULL;
 }
 
 SwittiSafetensors *
@@ -304,22 +335,31 @@ switti_safetensors_free (SwittiSafetensors *self)
 {
   if (self == NULL)
     return;
-  g_clear_pointer (&self->views, g_hash_table_unref);
+  g_clear_pointer (&self->stored, g_hash_table_unref);
   g_clear_pointer (&self->metadata, json_object_unref);
   g_free (self->names);
   g_free (self->description);
-  g_bytes_unref (self->bytes);
+  g_clear_pointer (&self->bytes, g_bytes_unref);
   g_free (self);
 }
 
 gboolean
 switti_safetensors_lookup (SwittiSafetensors *self, const char *name, SwittiTensor *view)
 {
-  const SwittiTensor *found = g_hash_table_lookup (self->views, name);
+  gsize begin;
+
+  return switti_safetensors_locate (self, name, view, &begin);
+}
+
+gboolean
+switti_safetensors_locate (SwittiSafetensors *self, const char *name, SwittiTensor *view, gsize *begin)
+{
+  const Stored *found = g_hash_table_lookup (self->stored, name);
 
   if (found == NULL)
     return FALSE;
-  *view = *found;
+  *view = found->view;
+  *begin = found->begin;
   return TRUE;
 }
 
