@@ -10,4 +10,5 @@
 #include "switti-generator.h"
 #include "switti-image.h"
 #include "switti-request.h"
+#include "switti-source.h"
 #include "switti-version.h"

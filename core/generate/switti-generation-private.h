@@ -7,6 +7,7 @@
 #include "switti-engine-private.h"
 #include "switti-generator-private.h"
 #include "switti-observer-private.h"
+#include "switti-request-private.h"
 
 G_BEGIN_DECLS
 
@@ -19,6 +20,17 @@ typedef struct
   const gint32 *null_ids[2];
   int null_valid[2];
 } SwittiPrompts;
+
+/* Room for the ids of one text and its null prompt, which prompts points to. */
+typedef struct
+{
+  gint32 ids[2][SWITTI_TEXT_LENGTH], null_ids[2][SWITTI_TEXT_LENGTH];
+  int n_valid[2], null_valid[2];
+  SwittiPrompts prompts;
+} SwittiTextPrompts;
+
+void switti_text_prompts_init (SwittiTextPrompts *self, const SwittiBundleParts *parts,
+                               const SwittiParameters *parameters);
 
 typedef struct
 {

@@ -4,15 +4,21 @@
  *
  * Images are painted in chunks of `batch`. For each chunk: text features of its prompts, what depends on them alone,
  * then scale after scale (transformer, draw, pyramid), then the VAE. A chunk whose prompt is that of the one before
- * keeps the conditions. Letters: switti-engine-private.h.
+ * keeps the conditions. A request with a source first paints that one again, where it is a recipe, and records its
+ * scales; the guide then has them. Letters: switti-engine-private.h.
  */
 #include "switti-generation-private.h"
 
 #include "switti-error.h"
+#include "switti-guide-private.h"
 #include "switti-image-private.h"
 #include "switti-sampling-plan-private.h"
+#include "switti-source-private.h"
 
-typedef struct
+#include <glib/gi18n-lib.h>
+
+typedef struct _SwittiGeneration SwittiGeneration;
+struct _SwittiGeneration
 {
   SwittiEngine *engine;
   const SwittiGenerationJob *job;
@@ -21,17 +27,21 @@ typedef struct
   SwittiScalePlan plan[SWITTI_MAX_SCALES];
   const SwittiSchedule *schedule;
   gboolean needs_null;
+  int n_painted; /* scales to paint */
   int batch;     /* images of a full chunk */
   int side;      /* of the pictures, pixels */
   gint64 lap;    /* when the part that runs now began */
   double work_done, work_total; /* FLOP, for the progress */
   GPtrArray *images;
+  SwittiGuide *guide;      /* NULL: nothing is kept */
+  SwittiRecord *record;    /* NULL, or what is painted is recorded in place of being decoded */
+  SwittiGeneration *outer; /* whose source is painted; NULL where none is */
 
   /* The chunk */
   int first, n;               /* its images of the request */
   int n_conditions;           /* its prompts, the null prompt included */
   gint32 *condition, *slot;   /* (R), for the transformer */
-} SwittiGeneration;
+};
 
 /* -- time and progress --------------------------------------------------------------------------------------- */
 
@@ -59,8 +69,10 @@ lap (SwittiGeneration *self, double *part, GError **error)
 static double
 scale_work (SwittiGeneration *self, int scale)
 {
+  const SwittiScalePlan *plan = &self->plan[scale];
+
   return switti_transformer_scale_flop (&self->engine->parts->transformer, scale)
-         * (self->plan[scale].run_null ? 2 : 1);
+         * (plan->run ? (plan->run_null ? 2 : 1) : 0);
 }
 
 static double
@@ -75,22 +87,25 @@ decode_work (SwittiGeneration *self)
 static gboolean
 wants_decode (SwittiGeneration *self, int scale)
 {
-  return scale < self->schedule->n_scales - 1 && switti_observer_wants_preview (self->job->observer, scale);
+  return scale < self->n_painted - 1 && switti_observer_wants_preview (self->job->observer, scale);
 }
 
 static double
 total_work (SwittiGeneration *self)
 {
-  double work = decode_work (self);
+  double work = self->record ? 0 : decode_work (self);
 
-  for (int s = 0; s < self->schedule->n_scales; s++)
+  for (int s = 0; s < self->n_painted; s++)
     work += scale_work (self, s) + (wants_decode (self, s) ? decode_work (self) : 0);
   return work * self->parameters->count;
 }
 
+/* To its listeners a source is a part of what is prepared. */
 static void
 report_progress (SwittiGeneration *self, double work, int scale)
 {
+  for (; self->outer; self = self->outer)
+    scale = -1;
   self->work_done += work;
   switti_observer_progress (self->job->observer, CLAMP (self->work_done / self->work_total, 0, 1), scale);
 }
@@ -212,6 +227,24 @@ make_image (SwittiGeneration *self, const guint8 *rgb, const gint32 *codes, int 
                            collect_codes (self, codes, n_scales, b), &origin);
 }
 
+/* Codes of scales 0 .. n_scales - 1 to the host, scale after scale. */
+static gboolean
+download_codes (SwittiGeneration *self, int n_scales, gint32 *codes, GError **error)
+{
+  SwittiEngine *engine = self->engine;
+
+  SWITTI_RUN (engine->device, download, codes, engine->space.codes, sizeof *codes * count_codes (self, n_scales));
+  return self->guide == NULL || switti_guide_merge_codes (self->guide, self->n, n_scales, codes, error);
+}
+
+/* What is to be decoded. */
+static const float *
+finish_latent (SwittiGeneration *self, GError **error)
+{
+  return self->guide ? switti_guide_finish (self->guide, self->n, error)
+                     : switti_pyramid_get_f_hat (self->engine->space.pyramid);
+}
+
 /* Decodes f_hat as it is after n_scales scales. */
 static GPtrArray *
 decode_images (SwittiGeneration *self, int n_scales, GError **error)
@@ -225,15 +258,14 @@ decode_images (SwittiGeneration *self, int n_scales, GError **error)
   gsize n_codes = count_codes (self, n_scales);
   g_autofree guint8 *rgb = g_malloc (rgb_bytes);
   g_autofree gint32 *codes = g_new (gint32, n_codes);
+  const float *latent = finish_latent (self, error);
   GPtrArray *images;
 
-  if (!switti_vae_decode (engine->vae, self->n, side, switti_pyramid_get_f_hat (space->pyramid), NULL, space->rgb,
-                          self->job->cancellable, error)
+  if (latent == NULL
+      || !switti_vae_decode (engine->vae, self->n, side, latent, NULL, space->rgb, self->job->cancellable, error)
       || !switti_device_check (engine->device, kernels->download (context, rgb, space->rgb, rgb_bytes), "download",
                                error)
-      || !switti_device_check (engine->device,
-                               kernels->download (context, codes, space->codes, sizeof *codes * n_codes), "download",
-                               error))
+      || !download_codes (self, n_scales, codes, error))
     return NULL;
   images = g_ptr_array_new_full ((guint) self->n, g_object_unref);
   for (int b = 0; b < self->n; b++)
@@ -281,6 +313,8 @@ run_transformer (SwittiGeneration *self, int scale, GError **error)
   gboolean run_null = self->plan[scale].run_null;
   double *transformer = &self->timings->transformer;
 
+  if (!self->plan[scale].run)
+    return TRUE;
   if (scale > 0)
     {
       if (!switti_pyramid_next_input (space->pyramid, scale, space->input, error))
@@ -336,7 +370,7 @@ trace_scale (SwittiGeneration *self, int scale, const gint32 *codes, GError **er
   g_autofree float *host_logits = NULL;
   g_autofree gint32 *host_codes = NULL;
 
-  if (self->job->trace == NULL)
+  if (self->job->trace == NULL || self->plan[scale].kept)
     return TRUE;
   host_logits = g_new (float, count);
   host_codes = g_new (gint32, rows);
@@ -346,21 +380,51 @@ trace_scale (SwittiGeneration *self, int scale, const gint32 *codes, GError **er
   return lap (self, NULL, error);
 }
 
+/* The first image's scale, into the record. */
+static gboolean
+record_scale (SwittiGeneration *self, int scale, const gint32 *codes, GError **error)
+{
+  SwittiDevice *device = self->engine->device;
+  SwittiRecord *record = self->record;
+  gsize n = (gsize) scale_positions (self, scale), z = (gsize) self->engine->parts->vae.latent;
+  gsize offset = switti_record_offset (self->schedule, scale);
+
+  if (record == NULL)
+    return TRUE;
+  SWITTI_RUN (device, download, record->vectors + offset * z, self->engine->space.h, sizeof (float) * n * z);
+  SWITTI_RUN (device, download, record->codes + offset, codes, sizeof (gint32) * n);
+  record->n_scales = scale + 1;
+  return TRUE;
+}
+
+/* The scale's vectors into h: drawn, kept, or some of both. */
+static gboolean
+choose_vectors (SwittiGeneration *self, int scale, gint32 *codes, GError **error)
+{
+  SwittiSpace *space = &self->engine->space;
+
+  if (self->plan[scale].kept)
+    return switti_guide_take (self->guide, self->n, scale, space->h, codes, error);
+  if (!draw (self, scale, codes, error))
+    return FALSE;
+  if (!self->plan[scale].smooth && !switti_pyramid_look_up (space->pyramid, scale, codes, space->h, error))
+    return FALSE;
+  return self->guide == NULL || !switti_guide_is_masked (self->guide)
+         || switti_guide_blend (self->guide, self->n, scale, space->h, error);
+}
+
 static gboolean
 run_scale (SwittiGeneration *self, int scale, GError **error)
 {
   SwittiSpace *space = &self->engine->space;
   gint32 *codes = space->codes + count_codes (self, scale);
   gint64 began = g_get_monotonic_time ();
-  gboolean good;
 
   if (g_cancellable_set_error_if_cancelled (self->job->cancellable, error))
     return FALSE;
-  if (!run_transformer (self, scale, error) || !draw (self, scale, codes, error))
-    return FALSE;
-  good = self->plan[scale].smooth ? switti_pyramid_add (space->pyramid, scale, space->h, error)
-                                  : switti_pyramid_add_codes (space->pyramid, scale, codes, error);
-  if (!good || !lap (self, &self->timings->pyramid, error))
+  if (!run_transformer (self, scale, error) || !choose_vectors (self, scale, codes, error)
+      || !record_scale (self, scale, codes, error) || !switti_pyramid_add (space->pyramid, scale, space->h, error)
+      || !lap (self, &self->timings->pyramid, error))
     return FALSE;
   self->timings->scales[scale] += (double) (self->lap - began) / G_TIME_SPAN_SECOND;
   if (!trace_scale (self, scale, codes, error) || !preview (self, scale, error))
@@ -371,13 +435,24 @@ run_scale (SwittiGeneration *self, int scale, GError **error)
 
 /* -- chunks -------------------------------------------------------------------------------------------------- */
 
+/* Whether the transformer runs at all. */
+static gboolean
+needs_conditions (SwittiGeneration *self)
+{
+  for (int s = 0; s < self->n_painted; s++)
+    if (self->plan[s].run)
+      return TRUE;
+  return FALSE;
+}
+
 static gboolean
 run_chunk (SwittiGeneration *self, GError **error)
 {
-  int n_scales = self->schedule->n_scales;
+  int n_scales = self->n_painted;
   g_autoptr (GPtrArray) images = NULL;
 
-  if (g_cancellable_set_error_if_cancelled (self->job->cancellable, error) || !set_conditions (self, error))
+  if (g_cancellable_set_error_if_cancelled (self->job->cancellable, error)
+      || (needs_conditions (self) && !set_conditions (self, error)))
     return FALSE;
   assign_runs (self);
   if (!upload_seeds (self, error) || !switti_pyramid_begin (self->engine->space.pyramid, self->n, error))
@@ -385,6 +460,8 @@ run_chunk (SwittiGeneration *self, GError **error)
   for (int s = 0; s < n_scales; s++)
     if (!run_scale (self, s, error))
       return FALSE;
+  if (self->record)
+    return TRUE;
   images = decode_images (self, n_scales, error);
   if (images == NULL || !lap (self, &self->timings->vae, error))
     return FALSE;
@@ -392,7 +469,7 @@ run_chunk (SwittiGeneration *self, GError **error)
     show_previews (self, n_scales - 1, images);
   for (int b = 0; b < self->n; b++)
     g_ptr_array_add (self->images, g_object_ref (g_ptr_array_index (images, b)));
-  report_progress (self, decode_work (self) * self->n, n_scales);
+  report_progress (self, decode_work (self) * self->n, self->schedule->n_scales);
   return TRUE;
 }
 
@@ -422,14 +499,131 @@ reserve (SwittiGeneration *self, GError **error)
   return FALSE;
 }
 
+/* -- the source ---------------------------------------------------------------------------------------------- */
+
+static gboolean run_generation (SwittiGeneration *self, GError **error);
+
+/* The nested recipe's request. */
+static SwittiRequest *
+open_recipe (SwittiGeneration *self, SwittiSource *source, GError **error)
+{
+  SwittiBundle *bundle = self->engine->bundle;
+  g_autoptr (SwittiRequest) request = switti_request_new (bundle);
+  g_autofree char *stated = switti_source_dup_model_hash (source);
+  g_autofree char *hash = stated ? switti_bundle_hash (bundle, self->job->cancellable, error) : NULL;
+
+  if (stated && hash == NULL)
+    return NULL;
+  if (stated && !g_str_equal (stated, hash))
+    {
+      g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                           _ ("The picture to start from was painted with another model; choose that one, or start "
+                              "from the picture's pixels."));
+      return NULL;
+    }
+  if (!switti_request_apply_json (request, switti_source_get_recipe (source), error))
+    return NULL;
+  g_object_set (request, "count", 1, "batch", 1, NULL);
+  return switti_request_validate (request, bundle, error) ? g_steal_pointer (&request) : NULL;
+}
+
+/* Paints the source's first n_scales scales again and records them. */
+static SwittiRecord *
+replay_recipe (SwittiGeneration *self, SwittiSource *source, int n_scales, GError **error)
+{
+  g_autoptr (SwittiRequest) request = open_recipe (self, source, error);
+  g_autoptr (SwittiRecord) record = switti_record_new (&self->engine->parts->vae);
+  SwittiObserver observer = { 0 };
+  SwittiTimings timings;
+  SwittiTextPrompts text;
+  SwittiGenerationJob job = {
+    .request = request,
+    .prompts = &text.prompts,
+    .cancellable = self->job->cancellable,
+    .observer = &observer,
+  };
+  SwittiGeneration replay = {
+    .engine = self->engine,
+    .job = &job,
+    .timings = &timings,
+    .record = record,
+    .outer = self,
+  };
+
+  if (request == NULL)
+    return NULL;
+  g_object_set (request, "stop-scale", n_scales, NULL);
+  switti_text_prompts_init (&text, self->engine->parts, switti_request_get_parameters (request));
+  return run_generation (&replay, error) ? g_steal_pointer (&record) : NULL;
+}
+
+/* Codes' vectors are those of the codebook. */
+static SwittiRecord *
+look_up_codes (SwittiGeneration *self, GBytes *codes, GError **error)
+{
+  SwittiEngine *engine = self->engine;
+  const SwittiKernels *kernels = switti_device_get_kernels (engine->device);
+  SwittiKernelContext *context = switti_device_get_context (engine->device);
+  const SwittiVaeConfig *vae = &engine->parts->vae;
+  g_autoptr (SwittiRecord) record = switti_record_new (vae);
+  gsize count = (gsize) vae->vocab * (gsize) vae->latent, z = (gsize) vae->latent;
+  g_autofree float *codebook = g_new (float, count);
+
+  if (!switti_device_check (engine->device,
+                            kernels->download (context, codebook, switti_pyramid_get_codebook (engine->space.pyramid),
+                                               sizeof *codebook * count),
+                            "download", error))
+    return NULL;
+  memcpy (record->codes, g_bytes_get_data (codes, NULL), g_bytes_get_size (codes));
+  for (gsize i = 0; i < g_bytes_get_size (codes) / sizeof (gint32); i++)
+    memcpy (record->vectors + i * z, codebook + (gsize) record->codes[i] * z, sizeof (float) * z);
+  record->n_scales = self->schedule->n_scales;
+  return g_steal_pointer (&record);
+}
+
+/* Scales that the source has to have. */
+static int
+count_needed (SwittiGeneration *self)
+{
+  const SwittiParameters *parameters = self->parameters;
+  int n_scales = self->schedule->n_scales;
+
+  if (parameters->source == NULL)
+    return 0;
+  return parameters->mask ? n_scales : switti_parameters_count_kept (parameters, n_scales);
+}
+
+/* A recipe is painted before there is space for this request, codes are looked up with it. */
+static gboolean
+prepare (SwittiGeneration *self, GError **error)
+{
+  const SwittiParameters *parameters = self->parameters;
+  int n_needed = count_needed (self);
+  SwittiSource *source = n_needed > 0 ? switti_source_resolve (parameters->source, n_needed) : NULL;
+  GBytes *codes = source ? switti_source_get_codes (source) : NULL;
+  g_autoptr (SwittiRecord) record = NULL;
+
+  if (source && codes == NULL && (record = replay_recipe (self, source, n_needed, error)) == NULL)
+    return FALSE;
+  if (!reserve (self, error))
+    return FALSE;
+  if (codes && (record = look_up_codes (self, codes, error)) == NULL)
+    return FALSE;
+  if (record == NULL)
+    return TRUE;
+  self->guide = switti_guide_new (self->engine, self->batch, record,
+                                  parameters->mask ? g_bytes_get_data (parameters->mask, NULL) : NULL, error);
+  return self->guide != NULL;
+}
+
 static gboolean
 run_chunks (SwittiGeneration *self, GError **error)
 {
-  if (!reserve (self, error))
+  report_progress (self, 0, -1);
+  if (!prepare (self, error))
     return FALSE;
   self->condition = g_new0 (gint32, 2 * self->batch);
   self->slot = g_new0 (gint32, 2 * self->batch);
-  report_progress (self, 0, -1);
   self->lap = g_get_monotonic_time ();
   for (self->first = 0; self->first < self->parameters->count; self->first += self->n)
     {
@@ -440,31 +634,57 @@ run_chunks (SwittiGeneration *self, GError **error)
   return TRUE;
 }
 
+/* With engine, job, timings and, where there is one, record and outer set. */
+static gboolean
+run_generation (SwittiGeneration *self, GError **error)
+{
+  const SwittiTransformerConfig *config = &self->engine->parts->transformer;
+  const SwittiSchedule *schedule = &config->schedule;
+  gint64 began = g_get_monotonic_time ();
+  gboolean good;
+
+  *self->timings = (SwittiTimings) { .n_scales = schedule->n_scales };
+  self->parameters = switti_request_get_parameters (self->job->request);
+  self->schedule = schedule;
+  self->images = g_ptr_array_new_with_free_func (g_object_unref);
+  self->side = 16 * schedule->side[schedule->n_scales - 1];
+  self->n_painted = switti_parameters_count_painted (self->parameters, schedule->n_scales);
+  switti_sampling_plan (self->parameters, config->ar, schedule->n_scales, self->plan);
+  self->needs_null = switti_sampling_plan_needs_null (self->plan, schedule->n_scales);
+  self->work_total = total_work (self);
+  for (SwittiGeneration *outer = self->outer; outer; outer = outer->outer)
+    outer->work_total += self->work_total;
+  good = run_chunks (self, error);
+  g_clear_pointer (&self->guide, switti_guide_free);
+  g_free (self->condition);
+  g_free (self->slot);
+  self->timings->total = (double) (g_get_monotonic_time () - began) / G_TIME_SPAN_SECOND;
+  if (!good || self->record)
+    g_clear_pointer (&self->images, g_ptr_array_unref);
+  return good;
+}
+
 GPtrArray *
 switti_generation_run (SwittiEngine *engine, const SwittiGenerationJob *job, SwittiTimings *timings, GError **error)
 {
-  const SwittiTransformerConfig *config = &engine->parts->transformer;
-  gint64 began = g_get_monotonic_time ();
-  SwittiGeneration self = {
-    .engine = engine,
-    .job = job,
-    .parameters = switti_request_get_parameters (job->request),
-    .timings = timings,
-    .schedule = &config->schedule,
-    .images = g_ptr_array_new_with_free_func (g_object_unref),
-  };
-  gboolean good;
+  SwittiGeneration self = { .engine = engine, .job = job, .timings = timings };
 
-  *timings = (SwittiTimings) { .n_scales = config->schedule.n_scales };
-  self.side = 16 * config->schedule.side[config->schedule.n_scales - 1];
-  switti_sampling_plan (self.parameters, config->ar, config->schedule.n_scales, self.plan);
-  self.needs_null = switti_sampling_plan_needs_null (self.plan, config->schedule.n_scales);
-  self.work_total = total_work (&self);
-  good = run_chunks (&self, error);
-  g_free (self.condition);
-  g_free (self.slot);
-  timings->total = (double) (g_get_monotonic_time () - began) / G_TIME_SPAN_SECOND;
-  if (!good)
-    g_clear_pointer (&self.images, g_ptr_array_unref);
+  run_generation (&self, error);
   return self.images;
+}
+
+void
+switti_text_prompts_init (SwittiTextPrompts *self, const SwittiBundleParts *parts, const SwittiParameters *parameters)
+{
+  self->prompts = (SwittiPrompts) { .n_prompts = 1 };
+  for (int i = 0; i < 2; i++)
+    {
+      self->n_valid[i] = switti_tokenizer_encode_padded (parts->tokenizer[i], parameters->prompt, self->ids[i]);
+      self->null_valid[i]
+        = switti_tokenizer_encode_padded (parts->tokenizer[i], parameters->negative_prompt, self->null_ids[i]);
+      self->prompts.ids[i] = self->ids[i];
+      self->prompts.n_valid[i] = &self->n_valid[i];
+      self->prompts.null_ids[i] = self->null_ids[i];
+      self->prompts.null_valid[i] = self->null_valid[i];
+    }
 }

@@ -4,8 +4,10 @@
  */
 #include "switti-generator-private.h"
 
+#include "switti-encoding-private.h"
 #include "switti-error.h"
 #include "switti-generation-private.h"
+#include "switti-raster-private.h"
 #include "switti-request-private.h"
 #include "switti-turn-private.h"
 
@@ -202,22 +204,10 @@ static GPtrArray *
 generate_text (SwittiGenerator *self, SwittiRequest *request, GCancellable *cancellable,
                const SwittiObserver *observer, GError **error)
 {
-  const SwittiParameters *parameters = switti_request_get_parameters (request);
-  const SwittiBundleParts *parts = switti_bundle_get_parts (self->bundle);
-  gint32 ids[2][SWITTI_TEXT_LENGTH], null_ids[2][SWITTI_TEXT_LENGTH];
-  int n_valid[2], null_valid[2];
-  SwittiPrompts prompts = { .n_prompts = 1 };
+  SwittiTextPrompts text;
 
-  for (int i = 0; i < 2; i++)
-    {
-      n_valid[i] = switti_tokenizer_encode_padded (parts->tokenizer[i], parameters->prompt, ids[i]);
-      null_valid[i] = switti_tokenizer_encode_padded (parts->tokenizer[i], parameters->negative_prompt, null_ids[i]);
-      prompts.ids[i] = ids[i];
-      prompts.n_valid[i] = &n_valid[i];
-      prompts.null_ids[i] = null_ids[i];
-      prompts.null_valid[i] = null_valid[i];
-    }
-  return generate (self, request, &prompts, cancellable, observer, error);
+  switti_text_prompts_init (&text, switti_bundle_get_parts (self->bundle), switti_request_get_parameters (request));
+  return generate (self, request, &text.prompts, cancellable, observer, error);
 }
 
 GPtrArray *
@@ -237,6 +227,31 @@ switti_generator_generate (SwittiGenerator *self, SwittiRequest *request, GCance
   copy = switti_request_copy (request);
   observer.preview = preview = dup_preview (self);
   return generate_text (self, copy, cancellable, &observer, error);
+}
+
+SwittiImage *
+switti_generator_encode (SwittiGenerator *self, GBytes *pixels, int width, int height, GCancellable *cancellable,
+                         GError **error)
+{
+  int side;
+  g_autofree guint8 *scaled = NULL;
+  SwittiImage *image;
+
+  g_return_val_if_fail (SWITTI_IS_GENERATOR (self), NULL);
+  g_return_val_if_fail (pixels != NULL, NULL);
+  g_return_val_if_fail (width > 0 && height > 0, NULL);
+  g_return_val_if_fail (g_bytes_get_size (pixels) / 3 / (gsize) width == (gsize) height
+                        && g_bytes_get_size (pixels) == (gsize) width * (gsize) height * 3, NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+
+  side = switti_bundle_get_resolution (self->bundle);
+  scaled = g_malloc ((gsize) side * (gsize) side * 3);
+  switti_raster_resize_u8 (3, width, height, g_bytes_get_data (pixels, NULL), side, side, scaled);
+  if (!switti_turn_take (self->device, cancellable, error))
+    return NULL;
+  image = switti_encoding_run (self->engine, scaled, cancellable, error);
+  switti_turn_give (self->device);
+  return image;
 }
 
 GPtrArray *

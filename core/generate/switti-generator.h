@@ -117,6 +117,26 @@ void switti_generator_set_preview (SwittiGenerator *self, SwittiPreviewFunc func
                                    GDestroyNotify destroy, const int *scales, int n_scales);
 
 /**
+ * switti_generator_encode:
+ * @self: a generator
+ * @pixels: R'G'B' u8 (sRGB), rows from top to bottom without padding: width * height * 3 bytes
+ * @width: the width in pixels
+ * @height: the height in pixels
+ * @cancellable: (nullable): looked at inside the VAE
+ * @error: return location for a #GError
+ *
+ * Turns a picture into the model's codes. It is scaled to the model's side both ways, so give it a square. Blocks.
+ *
+ * What comes back is the picture that the codes make, its reconstruction: [method@Image.get_codes] has the codes, and
+ * [ctor@Source.new_for_image] makes it the source of a request.
+ *
+ * Returns: (transfer full): the reconstruction, or %NULL with @error set
+ */
+SWITTI_AVAILABLE
+SwittiImage *switti_generator_encode (SwittiGenerator *self, GBytes *pixels, int width, int height,
+                                      GCancellable *cancellable, GError **error);
+
+/**
  * switti_generator_generate:
  * @self: a generator
  * @request: what to paint

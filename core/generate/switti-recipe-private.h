@@ -30,10 +30,10 @@ typedef struct
   gboolean zero_is_off;  /* JSON null is read as 0 */
 } SwittiParameterInfo;
 
-#define SWITTI_N_PARAMETERS 13
+#define SWITTI_N_PARAMETERS 15
 extern const SwittiParameterInfo switti_parameter_info[SWITTI_N_PARAMETERS];
 
-/* Sets what `object` names; on an error `parameters` is as it was. */
+/* Sets what `object` names, the source and the mask too; on an error `parameters` is as it was. */
 gboolean switti_recipe_read (JsonObject *object, SwittiParameters *parameters, GError **error);
 
 /* Checks the ranges that hold for every model. */

@@ -9,6 +9,7 @@
 
 #include "switti-config-private.h"
 #include "switti-error.h"
+#include "switti-source-private.h"
 #include "switti-version.h"
 
 #include <glib/gi18n-lib.h>
@@ -37,6 +38,8 @@ const SwittiParameterInfo switti_parameter_info[SWITTI_N_PARAMETERS] = {
   PARAMETER ("guidance-end", "turn_off_cfg_start_si", INT, guidance_end, 0, SWITTI_MAX_SCALES, FALSE),
   PARAMETER ("last-scale-temperature", "last_scale_temp", DOUBLE, last_scale_temperature, 0, 100, TRUE),
   PARAMETER ("batch", "batch", INT, batch, 0, SWITTI_MAX_BATCH, FALSE),
+  PARAMETER ("keep-scales", "keep_scales", INT, keep_scales, 0, SWITTI_MAX_SCALES, FALSE),
+  PARAMETER ("stop-scale", "stop_scale", INT, stop_scale, 0, SWITTI_MAX_SCALES, FALSE),
 };
 
 void
@@ -44,6 +47,8 @@ switti_parameters_clear (SwittiParameters *parameters)
 {
   g_clear_pointer (&parameters->prompt, g_free);
   g_clear_pointer (&parameters->negative_prompt, g_free);
+  g_clear_object (&parameters->source);
+  g_clear_pointer (&parameters->mask, g_bytes_unref);
 }
 
 void
@@ -52,6 +57,20 @@ switti_parameters_copy (const SwittiParameters *from, SwittiParameters *to)
   *to = *from;
   to->prompt = g_strdup (from->prompt);
   to->negative_prompt = g_strdup (from->negative_prompt);
+  to->source = from->source ? g_object_ref (from->source) : NULL;
+  to->mask = from->mask ? g_bytes_ref (from->mask) : NULL;
+}
+
+int
+switti_parameters_count_kept (const SwittiParameters *parameters, int n_scales)
+{
+  return parameters->source ? MIN (parameters->keep_scales, n_scales) : 0;
+}
+
+int
+switti_parameters_count_painted (const SwittiParameters *parameters, int n_scales)
+{
+  return parameters->stop_scale > 0 ? MIN (parameters->stop_scale, n_scales) : n_scales;
 }
 
 static gboolean
@@ -147,6 +166,35 @@ read_parameter (const SwittiParameterInfo *info, const char *key, JsonNode *node
     }
 }
 
+/* null takes the source away. */
+static gboolean
+read_source (JsonObject *object, SwittiParameters *parameters, GError **error)
+{
+  JsonNode *node = json_object_get_member (object, "source");
+
+  if (node == NULL)
+    return TRUE;
+  g_clear_object (&parameters->source);
+  if (json_node_is_null (node))
+    return TRUE;
+  parameters->source = switti_source_from_json (node, error);
+  return parameters->source != NULL;
+}
+
+static gboolean
+read_mask (JsonObject *object, SwittiParameters *parameters, GError **error)
+{
+  JsonNode *node = json_object_get_member (object, "mask");
+
+  if (node == NULL)
+    return TRUE;
+  g_clear_pointer (&parameters->mask, g_bytes_unref);
+  if (json_node_is_null (node))
+    return TRUE;
+  parameters->mask = switti_mask_from_json (node, error);
+  return parameters->mask != NULL;
+}
+
 gboolean
 switti_recipe_read (JsonObject *object, SwittiParameters *parameters, GError **error)
 {
@@ -162,7 +210,8 @@ switti_recipe_read (JsonObject *object, SwittiParameters *parameters, GError **e
       if (json_object_has_member (object, key))
         good = read_parameter (info, key, json_object_get_member (object, key), &read, error);
     }
-  good = good && switti_parameters_check (&read, error);
+  good = good && read_source (object, &read, error) && read_mask (object, &read, error)
+         && switti_parameters_check (&read, error);
   switti_parameters_clear (good ? parameters : &read);
   if (good)
     *parameters = read;
@@ -237,6 +286,24 @@ write_parameter (JsonObject *object, const SwittiParameterInfo *info, const Swit
     }
 }
 
+/* What the picture starts from, where that shows in it. */
+static void
+write_source (JsonObject *object, const SwittiParameters *parameters, SwittiBundle *bundle)
+{
+  int kept = parameters->source ? parameters->keep_scales : 0;
+  int needed = parameters->mask ? (bundle ? switti_bundle_get_n_scales (bundle) : G_MAXINT) : kept;
+
+  if (parameters->source == NULL || needed == 0)
+    {
+      json_object_remove_member (object, "keep_scales");
+      return;
+    }
+  json_object_set_member (object, "source",
+                          switti_source_to_json (switti_source_resolve (parameters->source, needed)));
+  if (parameters->mask)
+    json_object_set_member (object, "mask", switti_mask_to_json (parameters->mask));
+}
+
 JsonObject *
 switti_recipe_build (const SwittiParameters *parameters, SwittiBundle *bundle, int image_index)
 {
@@ -251,6 +318,9 @@ switti_recipe_build (const SwittiParameters *parameters, SwittiBundle *bundle, i
     write_parameter (object, &switti_parameter_info[i], &single);
   /* How many are painted at once does not change a picture. */
   json_object_remove_member (object, "batch");
+  /* The recipe of a picture that was stopped half-way is that of the whole one. */
+  json_object_remove_member (object, "stop_scale");
+  write_source (object, &single, bundle);
   if (bundle)
     {
       int side = switti_bundle_get_resolution (bundle);

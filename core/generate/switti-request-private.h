@@ -5,6 +5,7 @@
 #pragma once
 
 #include "switti-request.h"
+#include "switti-source.h"
 
 G_BEGIN_DECLS
 
@@ -27,7 +28,15 @@ typedef struct
   int guidance_start, guidance_end;
   double last_scale_temperature;
   int batch;
+  int keep_scales, stop_scale;
+  SwittiSource *source; /* may be NULL */
+  GBytes *mask;         /* likewise */
 } SwittiParameters;
+
+/* How many scales come from the source, of S. */
+int switti_parameters_count_kept (const SwittiParameters *parameters, int n_scales);
+/* How many scales are painted, of S. */
+int switti_parameters_count_painted (const SwittiParameters *parameters, int n_scales);
 
 /* The request's own; valid until a property changes. */
 const SwittiParameters *switti_request_get_parameters (SwittiRequest *self);

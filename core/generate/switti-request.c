@@ -27,16 +27,31 @@ struct _SwittiRequest
 
 G_DEFINE_FINAL_TYPE (SwittiRequest, switti_request, G_TYPE_OBJECT)
 
-/* Property i + 1 is row i of switti_parameter_info. */
-static GParamSpec *properties[SWITTI_N_PARAMETERS + 1];
+/* Property i + 1 is row i of switti_parameter_info; these come after. */
+enum
+{
+  PROP_SOURCE = SWITTI_N_PARAMETERS + 1,
+  PROP_MASK,
+  N_PROPS,
+};
+
+static GParamSpec *properties[N_PROPS];
 
 static void
 switti_request_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
   SwittiRequest *self = SWITTI_REQUEST (object);
-  const SwittiParameterInfo *info = &switti_parameter_info[id - 1];
-  gconstpointer field = G_STRUCT_MEMBER_P (&self->parameters, info->offset);
+  const SwittiParameterInfo *info;
+  gconstpointer field;
 
+  if (id == PROP_SOURCE)
+    g_value_set_object (value, self->parameters.source);
+  if (id == PROP_MASK)
+    g_value_set_boxed (value, self->parameters.mask);
+  if (id > SWITTI_N_PARAMETERS)
+    return;
+  info = &switti_parameter_info[id - 1];
+  field = G_STRUCT_MEMBER_P (&self->parameters, info->offset);
   switch (info->kind)
     {
     case SWITTI_PARAMETER_STRING:
@@ -61,9 +76,20 @@ static void
 switti_request_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
   SwittiRequest *self = SWITTI_REQUEST (object);
-  const SwittiParameterInfo *info = &switti_parameter_info[id - 1];
-  gpointer field = G_STRUCT_MEMBER_P (&self->parameters, info->offset);
+  const SwittiParameterInfo *info;
+  gpointer field;
 
+  if (id == PROP_SOURCE)
+    g_set_object (&self->parameters.source, g_value_get_object (value));
+  if (id == PROP_MASK)
+    {
+      g_clear_pointer (&self->parameters.mask, g_bytes_unref);
+      self->parameters.mask = g_value_dup_boxed (value);
+    }
+  if (id > SWITTI_N_PARAMETERS)
+    return;
+  info = &switti_parameter_info[id - 1];
+  field = G_STRUCT_MEMBER_P (&self->parameters, info->offset);
   switch (info->kind)
     {
     case SWITTI_PARAMETER_STRING:
@@ -179,6 +205,31 @@ property_for_parameter (const SwittiParameterInfo *info)
  *
  * How many images to paint at once, 1 to 64; 0: as many as are worth it. It does not change the images.
  */
+/**
+ * SwittiRequest:keep-scales:
+ *
+ * How many scales, the coarsest first, come from [property@Request:source], 0 to S; finer ones are drawn anew. 0 is a
+ * fresh picture, S the source itself. Called `keep_scales` in recipes; without a source it does nothing.
+ */
+/**
+ * SwittiRequest:stop-scale:
+ *
+ * How many scales to paint, the coarsest first, 1 to S; 0: all. The pictures are then what a preview shows, and their
+ * recipes are those of the whole pictures.
+ */
+/**
+ * SwittiRequest:source:
+ *
+ * The picture that [property@Request:keep-scales] and [property@Request:mask] speak of. Recipes hold it as `source`.
+ */
+/**
+ * SwittiRequest:mask:
+ *
+ * What to redraw of [property@Request:source]: a byte a pixel of the model's picture, in rows from top to bottom; 0
+ * keeps the source, 255 redraws it, and what is between mixes both. Each scale takes the mean of the pixels under each
+ * of its positions. The picture is what the model makes of it: outside the mask it is near to the source's pixels, not
+ * the same. %NULL: redraws all. Recipes hold it as `mask`.
+ */
 static void
 switti_request_class_init (SwittiRequestClass *klass)
 {
@@ -189,6 +240,10 @@ switti_request_class_init (SwittiRequestClass *klass)
   object_class->finalize = switti_request_finalize;
   for (guint i = 0; i < SWITTI_N_PARAMETERS; i++)
     properties[i + 1] = property_for_parameter (&switti_parameter_info[i]);
+  properties[PROP_SOURCE] = g_param_spec_object ("source", NULL, NULL, SWITTI_TYPE_SOURCE,
+                                                 G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS);
+  properties[PROP_MASK] = g_param_spec_boxed ("mask", NULL, NULL, G_TYPE_BYTES,
+                                              G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS);
   g_object_class_install_properties (object_class, G_N_ELEMENTS (properties), properties);
 }
 
@@ -307,6 +362,49 @@ check_limit (const char *name, int value, int maximum, const char *of_what, GErr
   return FALSE;
 }
 
+static gboolean
+refuse (GError **error, const char *sentence)
+{
+  g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, sentence);
+  return FALSE;
+}
+
+static gboolean
+codes_fit (GBytes *bytes, const SwittiVaeConfig *vae)
+{
+  gsize size;
+  const gint32 *codes = g_bytes_get_data (bytes, &size);
+
+  if (size != sizeof *codes * (gsize) switti_schedule_length (&vae->schedule))
+    return FALSE;
+  for (gsize i = 0; i < size / sizeof *codes; i++)
+    if (codes[i] < 0 || codes[i] >= vae->vocab)
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+check_source (const SwittiParameters *parameters, SwittiBundle *bundle, GError **error)
+{
+  const SwittiVaeConfig *vae = &switti_bundle_get_parts (bundle)->vae;
+  gsize side = (gsize) switti_bundle_get_resolution (bundle);
+  GBytes *codes = parameters->source ? switti_source_get_codes (parameters->source) : NULL;
+
+  if (parameters->source == NULL && parameters->mask)
+    return refuse (error, _ ("A mask needs a picture to keep the rest of; give the source as well."));
+  if (codes && !codes_fit (codes, vae))
+    return refuse (error, _ ("The source's codes are not of this model; encode the picture again with this one."));
+  if (parameters->mask && g_bytes_get_size (parameters->mask) != side * side)
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                   _ ("The mask has %" G_GSIZE_FORMAT " pixels, but this model's pictures have %" G_GSIZE_FORMAT
+                      " × %" G_GSIZE_FORMAT "; scale it to that."),
+                   g_bytes_get_size (parameters->mask), side, side);
+      return FALSE;
+    }
+  return TRUE;
+}
+
 gboolean
 switti_request_validate_sampling (SwittiRequest *self, SwittiBundle *bundle, GError **error)
 {
@@ -319,23 +417,25 @@ switti_request_validate_sampling (SwittiRequest *self, SwittiBundle *bundle, GEr
          && check_limit ("top-k", parameters->top_k, vocab, _ ("its number of codes"), error)
          && check_limit ("smooth-start", parameters->smooth_start, n_scales, scales, error)
          && check_limit ("guidance-start", parameters->guidance_start, n_scales, scales, error)
-         && check_limit ("guidance-end", parameters->guidance_end, n_scales, scales, error);
+         && check_limit ("guidance-end", parameters->guidance_end, n_scales, scales, error)
+         && check_limit ("keep-scales", parameters->keep_scales, n_scales, scales, error)
+         && check_limit ("stop-scale", parameters->stop_scale, n_scales, scales, error)
+         && check_source (parameters, bundle, error);
 }
 
 gboolean
 switti_request_validate (SwittiRequest *self, SwittiBundle *bundle, GError **error)
 {
   g_autofree char *stripped = NULL;
+  int n_scales;
 
   g_return_val_if_fail (SWITTI_IS_REQUEST (self), FALSE);
   g_return_val_if_fail (SWITTI_IS_BUNDLE (bundle), FALSE);
 
+  n_scales = switti_bundle_get_n_scales (bundle);
   stripped = g_strstrip (g_strdup (self->parameters.prompt));
-  if (stripped[0] == '\0')
-    {
-      g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                           _ ("Write a prompt that says what the picture is to show."));
-      return FALSE;
-    }
+  /* A source of which all is kept needs no words. */
+  if (stripped[0] == '\0' && switti_parameters_count_kept (&self->parameters, n_scales) < n_scales)
+    return refuse (error, _ ("Write a prompt that says what the picture is to show."));
   return switti_request_validate_sampling (self, bundle, error);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "switti-bundle.h"
+#include "switti-source.h"
 
 #include <glib-object.h>
 
@@ -21,7 +22,9 @@ G_DECLARE_FINAL_TYPE (SwittiRequest, switti_request, SWITTI, REQUEST, GObject)
  *   guidance (double, 6; "cfg" in recipes), top-k (int, 400; 0: off), top-p (double, 0.95; 0: off),
  *   smooth (boolean, TRUE; "more_smooth"), smooth-start (int, 2; "smooth_start_si"),
  *   guidance-start (int, 2 / 0; "turn_on_cfg_start_si"), guidance-end (int, 8 / 11; "turn_off_cfg_start_si"; S: never),
- *   last-scale-temperature (double, 0.1; 0: off; "last_scale_temp"), batch (int, 0: as many at once as fit).
+ *   last-scale-temperature (double, 0.1; 0: off; "last_scale_temp"), batch (int, 0: as many at once as fit),
+ *   keep-scales (int, 0; "keep_scales"), stop-scale (int, 0: all), source (SwittiSource, NULL),
+ *   mask (GBytes of side * side, NULL).
  */
 
 /**

@@ -12,6 +12,8 @@ G_BEGIN_DECLS
 /* One scale s; r = s / (S - 1), 0 where there is one scale. */
 typedef struct
 {
+  gboolean kept;      /* comes from the source, so nothing is drawn */
+  gboolean run;       /* the transformer runs: in AR also where nothing is drawn, for the cache of later scales */
   gboolean run_null;  /* the transformer also runs for the null prompt */
   gboolean guided;    /* its logits are used: (1 + t) prompt - t null */
   gboolean smooth;    /* all codes are mixed, otherwise one is drawn */

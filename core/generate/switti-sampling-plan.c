@@ -30,11 +30,15 @@ plan_scale (const SwittiParameters *parameters, int scale, int n_scales)
 void
 switti_sampling_plan (const SwittiParameters *parameters, gboolean ar, int n_scales, SwittiScalePlan *plan)
 {
+  const int n_kept = switti_parameters_count_kept (parameters, n_scales);
   gboolean guided_later = FALSE;
 
   for (int s = n_scales - 1; s >= 0; s--)
     {
       plan[s] = plan_scale (parameters, s, n_scales);
+      plan[s].kept = s < n_kept;
+      plan[s].guided = plan[s].guided && !plan[s].kept;
+      plan[s].run = !plan[s].kept || (ar && n_kept < n_scales);
       guided_later = guided_later || plan[s].guided;
       plan[s].run_null = ar ? guided_later : plan[s].guided;
     }

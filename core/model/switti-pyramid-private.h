@@ -34,8 +34,15 @@ float *switti_pyramid_get_f_hat (SwittiPyramid *self);
 gboolean switti_pyramid_add (SwittiPyramid *self, int scale, const float *h, GError **error);
 /* The same for codes (batch, pn*pn) int32 on the device. */
 gboolean switti_pyramid_add_codes (SwittiPyramid *self, int scale, const gint32 *codes, GError **error);
+/* The codes' vectors: h (batch, pn*pn, Z). */
+gboolean switti_pyramid_look_up (SwittiPyramid *self, int scale, const gint32 *codes, float *h, GError **error);
 /* The transformer's input at `scale` >= 1: area resize of f_hat, (batch, pn*pn, Z). */
 gboolean switti_pyramid_next_input (SwittiPyramid *self, int scale, float *input, GError **error);
+
+/* Area resize of a map (batch, n, n, Z) to `scale`: (batch, pn*pn, Z); a copy at the last scale. */
+gboolean switti_pyramid_reduce (SwittiPyramid *self, int scale, const float *map, float *out, GError **error);
+/* codes (batch, pn*pn): the nearest to each row of h (batch, pn*pn, Z). */
+gboolean switti_pyramid_nearest (SwittiPyramid *self, int scale, const float *h, gint32 *codes, GError **error);
 
 /* Encodes f (batch, n, n, Z): codes[s] (device int32 (batch, pn*pn)) for all scales. Uses the pyramid's f_hat, which is
  * then the reconstruction. */

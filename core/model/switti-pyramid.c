@@ -294,20 +294,20 @@ switti_pyramid_add (SwittiPyramid *self, int scale, const float *h, GError **err
   return add_scale (self, scale, h, NULL, error);
 }
 
-static gboolean
-look_up_codes (SwittiPyramid *self, int scale, const gint32 *codes, GError **error)
+gboolean
+switti_pyramid_look_up (SwittiPyramid *self, int scale, const gint32 *codes, float *h, GError **error)
 {
   const gint64 side = self->config.schedule.side[scale];
 
   SWITTI_RUN (self->device, embed, self->batch * side * side, self->config.latent, self->config.vocab,
-              SWITTI_DTYPE_F32, self->codebook, codes, NULL, 1, self->vectors);
+              SWITTI_DTYPE_F32, self->codebook, codes, NULL, 1, h);
   return TRUE;
 }
 
 gboolean
 switti_pyramid_add_codes (SwittiPyramid *self, int scale, const gint32 *codes, GError **error)
 {
-  return look_up_codes (self, scale, codes, error) && add_scale (self, scale, self->vectors, NULL, error);
+  return switti_pyramid_look_up (self, scale, codes, self->vectors, error) && add_scale (self, scale, self->vectors, NULL, error);
 }
 
 gboolean
@@ -316,6 +316,25 @@ switti_pyramid_next_input (SwittiPyramid *self, int scale, float *input, GError 
   g_assert (scale >= 1 && scale < self->config.schedule.n_scales);
   return resize (self, SWITTI_RESAMPLE_AREA, last_side (self), self->config.schedule.side[scale], self->f_hat, input,
                  error);
+}
+
+gboolean
+switti_pyramid_reduce (SwittiPyramid *self, int scale, const float *map, float *out, GError **error)
+{
+  if (scale + 1 < self->config.schedule.n_scales)
+    return resize (self, SWITTI_RESAMPLE_AREA, last_side (self), self->config.schedule.side[scale], map, out, error);
+  SWITTI_RUN (self->device, copy, out, map, (gsize) (self->batch * map_size (self)) * sizeof (float));
+  return TRUE;
+}
+
+gboolean
+switti_pyramid_nearest (SwittiPyramid *self, int scale, const float *h, gint32 *codes, GError **error)
+{
+  const gint64 side = self->config.schedule.side[scale];
+
+  SWITTI_RUN (self->device, nearest_code, self->batch * side * side, self->config.vocab, self->config.latent,
+              self->config.using_znorm, h, self->codebook, codes);
+  return TRUE;
 }
 
 gboolean
@@ -328,18 +347,10 @@ switti_pyramid_encode (SwittiPyramid *self, int batch, const float *f, gint32 *c
   SWITTI_RUN (self->device, copy, self->residual, f, (gsize) (batch * map_size (self)) * sizeof (float));
   for (int s = 0; s < n_scales; s++)
     {
-      const gint64 side = self->config.schedule.side[s];
-      const float *r = self->residual;
-
-      if (s + 1 < n_scales)
-        {
-          if (!resize (self, SWITTI_RESAMPLE_AREA, last_side (self), (int) side, self->residual, self->small, error))
-            return FALSE;
-          r = self->small;
-        }
-      SWITTI_RUN (self->device, nearest_code, batch * side * side, self->config.vocab, self->config.latent,
-                  self->config.using_znorm, r, self->codebook, codes[s]);
-      if (!look_up_codes (self, s, codes[s], error) || !add_scale (self, s, self->vectors, self->residual, error))
+      if (!switti_pyramid_reduce (self, s, self->residual, self->small, error)
+          || !switti_pyramid_nearest (self, s, self->small, codes[s], error)
+          || !switti_pyramid_look_up (self, s, codes[s], self->vectors, error)
+          || !add_scale (self, s, self->vectors, self->residual, error))
         return FALSE;
     }
   return TRUE;
