@@ -40,8 +40,8 @@ switti_cache_open (const char *folder, GError **error)
     {
       g_autofree char *display = g_filename_display_name (folder);
 
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot make the cache folder %s: %s; name another."), display,
-                   g_strerror (errno));
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot make the cache folder %s: %s; name another."),
+                   display, g_strerror (errno));
       return NULL;
     }
   self = g_new0 (SwittiCache, 1);

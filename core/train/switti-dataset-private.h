@@ -14,8 +14,8 @@ G_BEGIN_DECLS
 
 typedef struct _SwittiDataset SwittiDataset;
 
-/* Lists the split. SWITTI_ERROR_IO: it cannot be read, has no item, or more than max_bad rows and images are bad. Memory:
- * about the list's size. */
+/* Lists the split. SWITTI_ERROR_IO: it cannot be read, has no item, or more than max_bad rows and images are bad.
+ * Memory: about the list's size. */
 SwittiDataset *switti_dataset_open (const char *folder, const char *split, guint max_bad, GError **error);
 void switti_dataset_free (SwittiDataset *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiDataset, switti_dataset_free)

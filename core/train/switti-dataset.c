@@ -268,7 +268,8 @@ list_items (SwittiDataset *self, const char *list, GError **error)
     }
   if (good && self->items->len == 0)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("%s has no image with a caption that could be used."), list);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("%s names no image with a caption that could be used."),
+                   list);
       good = FALSE;
     }
   g_hash_table_unref (listing.files);

@@ -20,7 +20,7 @@ typedef struct
   int left, top, side;
 } SwittiLanczos;
 
-/* pixels: (height, width, 3) u8. out: (side, side, 3) u8, rounded, clipped to 0 … 255. The kernel sinc (x) sinc (x / 3),
+/* pixels: (height, width, 3) u8. out: (side, side, 3) u8, rounded, clipped to 0 … 255. The kernel sinc (x) sinc (x/3),
  * |x| < 3, is widened by the factor of a reduction; its weights inside the picture sum to 1. */
 void switti_lanczos_resize (const SwittiLanczos *self, const guint8 *pixels, guint8 *out);
 

@@ -194,7 +194,8 @@ test_grey_and_deep (void)
   g_autoptr (GBytes) b
       = encode_image (constant_image (1, deep_grey, VIPS_FORMAT_USHORT, VIPS_INTERPRETATION_GREY16), ".png");
   g_autoptr (GBytes) c = encode_image (constant_image (3, deep, VIPS_FORMAT_USHORT, VIPS_INTERPRETATION_RGB16), ".png");
-  g_autoptr (GBytes) d = encode_image (constant_image (4, clear, VIPS_FORMAT_USHORT, VIPS_INTERPRETATION_RGB16), ".tif");
+  g_autoptr (GBytes) d
+      = encode_image (constant_image (4, clear, VIPS_FORMAT_USHORT, VIPS_INTERPRETATION_RGB16), ".tif");
 
   decode (a, out, &height, &width);
   assert_colour (out, 0, 0, 77, 77, 77, 1);
@@ -305,8 +306,8 @@ test_refused (void)
                             "</svg>";
   static const char text[] = "This is no picture.";
   /* The header of a PNG of 60000 x 60000 pixels, with its CRC. */
-  static const guint8 large[] = { 0x89, 'P', 'N', 'G', 13, 10, 26, 10, 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0xea, 0x60,
-                                  0, 0, 0xea, 0x60, 8, 2, 0, 0, 0, 0x0f, 0xb0, 0xe2, 0x15 };
+  static const guint8 large[] = { 0x89, 'P', 'N', 'G', 13, 10, 26, 10, 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0xea,
+                                  0x60, 0, 0, 0xea, 0x60, 8, 2, 0, 0, 0, 0x0f, 0xb0, 0xe2, 0x15 };
   static const char large_ppm[] = "P5 70000 3 255\n";
   GBytes *files[] = {
     g_bytes_new_static ("", 0),
