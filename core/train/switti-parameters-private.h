@@ -17,7 +17,9 @@ typedef enum
   SWITTI_INITIAL_NORMAL,     /* truncated normal, times gain */
   SWITTI_INITIAL_ZERO,
   SWITTI_INITIAL_ONE,
-  SWITTI_INITIAL_MODULATION, /* ada_lin: the rows of the gates all but zero, the others halved */
+  SWITTI_INITIAL_MODULATION, /* ada_lin: the rows of the gates have a factor of their own */
+  SWITTI_INITIAL_HEAD_MODULATION, /* head_nm.ada_lin: no gates */
+  SWITTI_INITIAL_HEAD,
   SWITTI_INITIAL_FREQUENCIES, /* crop_embed: normal with deviation 1 */
 } SwittiInitial;
 
@@ -55,10 +57,20 @@ gboolean switti_parameters_allocate (SwittiParameters *self, GError **error);
 void switti_parameters_free (SwittiParameters *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiParameters, switti_parameters_free)
 
+/* Factors of first values, where the published ones are not wanted. */
+typedef struct
+{
+  double head, modulation, gate; /* 0.02, 0.5, 1e-5: published --hd, --aln, --alng */
+} SwittiInitialGains;
+
+void switti_parameters_set_gains (SwittiParameters *self, const SwittiInitialGains *gains);
+
 /* From scratch; `deviation` of the normal numbers, 0 for the published one. */
 gboolean switti_parameters_initialise (SwittiParameters *self, guint64 seed, double deviation, GError **error);
-/* From a checkpoint. */
+/* From a checkpoint; the second, from one of another resolution: lvl_embed may have another number of scales there, of
+ * which the common ones are taken and the others stay as they are. */
 gboolean switti_parameters_load (SwittiParameters *self, SwittiWeights *weights, GError **error);
+gboolean switti_parameters_load_adapted (SwittiParameters *self, SwittiWeights *weights, GError **error);
 /* Rounds the values to the copies that products read; to be called after values were written other than by the
  * functions above and the optimizer. */
 gboolean switti_parameters_refresh (SwittiParameters *self, GError **error);

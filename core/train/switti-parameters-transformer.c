@@ -6,9 +6,6 @@
 
 #include <math.h>
 
-#define HEAD_GAIN 0.02
-#define HEAD_NORM_GAIN 0.5
-
 static void
 add_vector (SwittiParameters *self, char *name, SwittiInitial initial, gint64 n)
 {
@@ -105,8 +102,8 @@ add_all (SwittiParameters *self, const SwittiTransformerConfig *config)
           ->is_frozen = TRUE;
       add_linear (self, "crop_proj", normal, 1, c, c);
     }
-  add_linear (self, "head_nm.ada_lin.1", normal, HEAD_NORM_GAIN, 2 * c, c);
-  add_linear (self, "head", normal, HEAD_GAIN, config->vocab, c);
+  add_linear (self, "head_nm.ada_lin.1", SWITTI_INITIAL_HEAD_MODULATION, 1, 2 * c, c);
+  add_linear (self, "head", SWITTI_INITIAL_HEAD, 1, config->vocab, c);
 }
 
 SwittiParameters *

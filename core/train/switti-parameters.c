@@ -13,14 +13,15 @@
 #define ALIGNMENT 32
 /* The published trunc_normal_ cuts at +-2, whatever the deviation. */
 #define NORMAL_LIMIT 2.0
-#define GATE_GAIN 1e-5
-#define MODULATION_GAIN 0.5
+
+static const SwittiInitialGains published_gains = { .head = 0.02, .modulation = 0.5, .gate = 1e-5 };
 
 struct _SwittiParameters
 {
   SwittiDevice *device;
   SwittiDtype dtype;
   double deviation; /* of the normal numbers, before their gains */
+  SwittiInitialGains gains;
   GArray *list;       /* SwittiParameter */
   GHashTable *by_name; /* name (of the list) -> index */
   gsize size;
@@ -110,6 +111,7 @@ switti_parameters_new (SwittiDevice *device, SwittiDtype dtype, double deviation
   self->device = g_object_ref (device);
   self->dtype = dtype;
   self->deviation = deviation;
+  self->gains = published_gains;
   self->list = g_array_new (FALSE, FALSE, sizeof (SwittiParameter));
   g_array_set_clear_func (self->list, clear_parameter);
   self->by_name = g_hash_table_new (g_str_hash, g_str_equal);
@@ -132,7 +134,8 @@ switti_parameters_free (SwittiParameters *self)
 /* -- values ---------------------------------------------------------------------------------------------------- */
 
 static void
-make_initial (const SwittiParameter *parameter, guint64 seed, double deviation, float *values)
+make_initial (const SwittiParameter *parameter, guint64 seed, double deviation, const SwittiInitialGains *given,
+              float *values)
 {
   const SwittiRandom random = switti_random_new (seed, parameter->name);
   const gsize gates = parameter->count / 3; /* two of the six modulations, and the first */
@@ -148,16 +151,26 @@ make_initial (const SwittiParameter *parameter, guint64 seed, double deviation, 
       switti_random_truncated_normal (&random, 1.0, HUGE_VAL, parameter->count, values);
       break;
     case SWITTI_INITIAL_NORMAL:
+    case SWITTI_INITIAL_HEAD_MODULATION:
+    case SWITTI_INITIAL_HEAD:
       switti_random_truncated_normal (&random, deviation, NORMAL_LIMIT, parameter->count, values);
       for (gsize i = 0; i < parameter->count; i++)
-        values[i] *= (float) parameter->gain;
+        values[i] *= (float) (parameter->initial == SWITTI_INITIAL_NORMAL ? parameter->gain
+                              : parameter->initial == SWITTI_INITIAL_HEAD ? given->head
+                                                                          : given->modulation);
       break;
     case SWITTI_INITIAL_MODULATION:
       switti_random_truncated_normal (&random, deviation, NORMAL_LIMIT, parameter->count, values);
       for (gsize i = 0; i < parameter->count; i++)
-        values[i] *= (float) (i < gates ? GATE_GAIN : MODULATION_GAIN);
+        values[i] *= (float) (i < gates ? given->gate : given->modulation);
       break;
     }
+}
+
+void
+switti_parameters_set_gains (SwittiParameters *self, const SwittiInitialGains *gains)
+{
+  self->gains = *gains;
 }
 
 static gboolean
@@ -177,8 +190,46 @@ switti_parameters_initialise (SwittiParameters *self, guint64 seed, double devia
       const SwittiParameter *parameter = switti_parameters_get (self, i);
       g_autofree float *values = g_new (float, parameter->count);
 
-      make_initial (parameter, seed, deviation, values);
+      make_initial (parameter, seed, deviation, &self->gains, values);
       if (!upload (self, parameter, values, error))
+        return FALSE;
+    }
+  return switti_parameters_refresh (self, error);
+}
+
+/* The rows that a stored matrix of another number of rows has in common with the parameter. */
+static gboolean
+load_common_rows (SwittiParameters *self, const SwittiParameter *parameter, SwittiWeights *weights, gint64 stored,
+                  GError **error)
+{
+  const gint64 width = parameter->dims[1], rows = MIN (stored, parameter->dims[0]);
+  g_autofree float *values = g_new (float, (gsize) (stored * width));
+
+  if (!switti_weights_read_f32 (weights, parameter->name, 2, (gint64[]){ stored, width }, values, error))
+    return FALSE;
+  SWITTI_RUN (self->device, upload, self->values + parameter->offset, values, (gsize) (rows * width) * sizeof (float));
+  return TRUE;
+}
+
+static gboolean
+load (SwittiParameters *self, SwittiWeights *weights, gboolean adapts, GError **error)
+{
+  for (guint i = 0; i < self->list->len; i++)
+    {
+      const SwittiParameter *parameter = switti_parameters_get (self, i);
+      g_autofree float *values = g_new (float, parameter->count);
+      SwittiTensor stored;
+
+      if (adapts && strcmp (parameter->name, "lvl_embed.weight") == 0
+          && switti_weights_peek (weights, parameter->name, &stored) && stored.n_dims == 2
+          && stored.dims[1] == parameter->dims[1])
+        {
+          if (!load_common_rows (self, parameter, weights, stored.dims[0], error))
+            return FALSE;
+          continue;
+        }
+      if (!switti_weights_read_f32 (weights, parameter->name, parameter->n_dims, parameter->dims, values, error)
+          || !upload (self, parameter, values, error))
         return FALSE;
     }
   return switti_parameters_refresh (self, error);
@@ -187,16 +238,13 @@ switti_parameters_initialise (SwittiParameters *self, guint64 seed, double devia
 gboolean
 switti_parameters_load (SwittiParameters *self, SwittiWeights *weights, GError **error)
 {
-  for (guint i = 0; i < self->list->len; i++)
-    {
-      const SwittiParameter *parameter = switti_parameters_get (self, i);
-      g_autofree float *values = g_new (float, parameter->count);
+  return load (self, weights, FALSE, error);
+}
 
-      if (!switti_weights_read_f32 (weights, parameter->name, parameter->n_dims, parameter->dims, values, error)
-          || !upload (self, parameter, values, error))
-        return FALSE;
-    }
-  return switti_parameters_refresh (self, error);
+gboolean
+switti_parameters_load_adapted (SwittiParameters *self, SwittiWeights *weights, GError **error)
+{
+  return load (self, weights, TRUE, error);
 }
 
 gboolean

@@ -1,0 +1,312 @@
+/* switti-trainer.c - the steps of a training
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#include "switti-trainer-private.h"
+
+#include "switti-error.h"
+#include "switti-random-private.h"
+#include "switti-schedule-private.h"
+#include "switti-text-encoder-private.h"
+#include "switti-text-gradients-private.h"
+#include "switti-tokenizer-private.h"
+
+#include <glib/gi18n-lib.h>
+#include <math.h>
+#include <string.h>
+
+struct _SwittiTrainer
+{
+  SwittiTrainingModel *model;
+  const SwittiTrainingOptions *options;
+  SwittiDevice *device;
+  int batch; /* B */
+  SwittiLearningSchedule schedule;
+  SwittiRandom captions; /* decides which are dropped */
+  SwittiCodes *codes;
+  SwittiGradients *gradients;
+  SwittiTextGradients *text_gradients[2]; /* one of these two kinds: the trained one */
+  SwittiTextEncoder *text_encoders[2];
+  float *flat[SWITTI_N_PARTS]; /* the gradients of all parts */
+
+  float *latents;    /* host (B, L - 1, Z) */
+  gint32 *ids[2];    /* host (B, T) */
+  int *n_valid[2];   /* host (B) */
+  int n_added;       /* parts of this step so far */
+  SwittiTrainingLoss loss; /* their sum */
+};
+
+/* -- life ------------------------------------------------------------------------------------------------------ */
+
+static gboolean
+make_schedule (SwittiTrainer *self, GError **error)
+{
+  const SwittiTrainingOptions *options = self->options;
+
+  self->schedule = (SwittiLearningSchedule){
+    .peak = options->tblr,
+    .warm_up_start = options->wp0,
+    .end = options->wpe,
+    .warm_up = (gint64) options->wp,
+    .steps = options->max_iters,
+    .decay = options->twd,
+    .decay_end = options->twde > 0 ? options->twde : options->twd,
+  };
+  return switti_learning_schedule_parse (&self->schedule, options->sche, error);
+}
+
+static gboolean
+make_text (SwittiTrainer *self, GError **error)
+{
+  SwittiTrainingModel *model = self->model;
+
+  for (int i = 0; i < 2; i++)
+    if (model->n_parts > 1)
+      {
+        self->text_gradients[i]
+            = switti_text_gradients_new (model->parameters[i + 1], &model->text[i], self->batch, error);
+        if (self->text_gradients[i] == NULL)
+          return FALSE;
+        self->flat[i + 1] = switti_text_gradients_get_values (self->text_gradients[i]);
+      }
+    else
+      {
+        self->text_encoders[i] = switti_text_encoder_new (self->device, &model->text[i],
+                                                          model->text_parts->text_weights[i], model->dtype,
+                                                          self->batch, error);
+        if (self->text_encoders[i] == NULL)
+          return FALSE;
+      }
+  return TRUE;
+}
+
+SwittiTrainer *
+switti_trainer_new (SwittiTrainingModel *model, const SwittiTrainingOptions *options, int batch, GError **error)
+{
+  g_autoptr (SwittiTrainer) self = g_new0 (SwittiTrainer, 1);
+  const SwittiGradientsOptions gradients = {
+    .batch = batch,
+    .recompute = options->use_gradient_checkpointing,
+    .smoothing = options->ls,
+    .loss_rows = options->loss_rows,
+    .text_gradients = model->n_parts > 1,
+  };
+  const gsize length = (gsize) switti_schedule_length (&model->transformer.schedule);
+
+  g_assert (batch > 0);
+  self->model = model;
+  self->options = options;
+  self->device = g_object_ref (model->device);
+  self->batch = batch;
+  self->captions = switti_random_new (options->seed, "captions");
+  self->latents = g_new (float, (gsize) batch * (length - 1) * (gsize) model->transformer.latent);
+  for (int i = 0; i < 2; i++)
+    {
+      self->ids[i] = g_new (gint32, (gsize) batch * SWITTI_TEXT_LENGTH);
+      self->n_valid[i] = g_new (int, (gsize) batch);
+    }
+  self->codes = switti_codes_new (self->device, &model->vae, model->vae_parts->vae_weights, batch, error);
+  if (self->codes == NULL || !make_schedule (self, error))
+    return NULL;
+  self->gradients = switti_gradients_new (model->parameters[SWITTI_PART_TRANSFORMER], &model->transformer, &gradients,
+                                          error);
+  if (self->gradients == NULL || !make_text (self, error))
+    return NULL;
+  self->flat[SWITTI_PART_TRANSFORMER] = switti_gradients_get_values (self->gradients);
+  return g_steal_pointer (&self);
+}
+
+void
+switti_trainer_free (SwittiTrainer *self)
+{
+  if (self == NULL)
+    return;
+  switti_gradients_free (self->gradients);
+  switti_codes_free (self->codes);
+  for (int i = 0; i < 2; i++)
+    {
+      switti_text_gradients_free (self->text_gradients[i]);
+      g_clear_pointer (&self->text_encoders[i], switti_text_encoder_free);
+      g_free (self->ids[i]);
+      g_free (self->n_valid[i]);
+    }
+  g_free (self->latents);
+  g_object_unref (self->device);
+  g_free (self);
+}
+
+SwittiCodes *
+switti_trainer_get_codes (SwittiTrainer *self)
+{
+  return self->codes;
+}
+
+gsize
+switti_trainer_get_bytes (SwittiTrainer *self)
+{
+  gsize bytes = switti_gradients_get_bytes (self->gradients);
+
+  for (int i = 0; i < 2; i++)
+    if (self->text_gradients[i] != NULL)
+      bytes += switti_text_gradients_get_bytes (self->text_gradients[i]);
+  return bytes;
+}
+
+/* -- text ------------------------------------------------------------------------------------------------------ */
+
+static gboolean
+is_dropped (const SwittiTrainer *self, guint64 position)
+{
+  guint32 words[4];
+
+  switti_random_words (&self->captions, position, 0, words);
+  return words[0] * 0x1p-32 < self->options->uncond_proba;
+}
+
+static void
+tokenize (SwittiTrainer *self, const SwittiTrainingImages *images, gboolean drops)
+{
+  for (int b = 0; b < self->batch; b++)
+    {
+      const gboolean dropped = drops && is_dropped (self, images->positions[b]);
+      const char *caption = dropped ? "" : images->captions[b];
+
+      for (int i = 0; i < 2; i++)
+        self->n_valid[i][b] = switti_tokenizer_encode_padded (self->model->text_parts->tokenizer[i], caption,
+                                                              self->ids[i] + b * SWITTI_TEXT_LENGTH);
+    }
+}
+
+/* The captions' features, to where the transformer reads them. */
+static gboolean
+encode_text (SwittiTrainer *self, GError **error)
+{
+  const gint64 stride = self->model->transformer.context_dim;
+  float *context = switti_gradients_get_context (self->gradients);
+  float *pooled = switti_gradients_get_pooled (self->gradients);
+
+  for (int i = 0; i < 2; i++)
+    {
+      float *hidden = context + (i == 0 ? 0 : self->model->text[0].width), *end = i == 0 ? NULL : pooled;
+
+      if (self->text_gradients[i] != NULL
+              ? !switti_text_gradients_forward (self->text_gradients[i], self->ids[i], self->n_valid[i], hidden,
+                                                stride, end, error)
+              : !switti_text_encoder_encode (self->text_encoders[i], self->batch, self->ids[i], self->n_valid[i],
+                                             hidden, stride, end, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+text_backward (SwittiTrainer *self, GError **error)
+{
+  const gint64 stride = self->model->transformer.context_dim;
+  const float *d_context = switti_gradients_get_context_gradient (self->gradients);
+  const float *d_pooled = switti_gradients_get_pooled_gradient (self->gradients);
+
+  for (int i = 0; i < 2; i++)
+    if (self->text_gradients[i] != NULL
+        && !switti_text_gradients_backward (self->text_gradients[i],
+                                            d_context + (i == 0 ? 0 : self->model->text[0].width), stride,
+                                            i == 0 ? NULL : d_pooled, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* -- steps ----------------------------------------------------------------------------------------------------- */
+
+gboolean
+switti_trainer_begin_step (SwittiTrainer *self, GError **error)
+{
+  memset (&self->loss, 0, sizeof self->loss);
+  self->n_added = 0;
+  for (int i = 0; i < 2; i++)
+    if (self->text_gradients[i] != NULL && !switti_text_gradients_clear (self->text_gradients[i], error))
+      return FALSE;
+  return switti_gradients_clear (self->gradients, error);
+}
+
+/* What the gradients are computed from; text features are put where they belong. */
+static gboolean
+prepare (SwittiTrainer *self, const SwittiTrainingImages *images, gboolean drops, SwittiTrainingBatch *batch,
+         GError **error)
+{
+  g_assert (images->n == self->batch);
+  tokenize (self, images, drops);
+  *batch = (SwittiTrainingBatch){ self->latents, images->codes, self->n_valid[1], images->heights, images->widths };
+  return switti_codes_get_latents (self->codes, self->batch, images->codes, self->latents, error)
+         && encode_text (self, error);
+}
+
+static void
+add_loss (SwittiTrainer *self, const SwittiTrainingLoss *loss)
+{
+  self->loss.loss += loss->loss;
+  for (int s = 0; s < self->model->transformer.schedule.n_scales; s++)
+    {
+      self->loss.scale_loss[s] += loss->scale_loss[s];
+      self->loss.scale_accuracy[s] += loss->scale_accuracy[s];
+      self->loss.scale_top5[s] += loss->scale_top5[s];
+    }
+}
+
+gboolean
+switti_trainer_add (SwittiTrainer *self, const SwittiTrainingImages *images, GError **error)
+{
+  SwittiTrainingBatch batch;
+  SwittiTrainingLoss loss;
+
+  if (!prepare (self, images, TRUE, &batch, error)
+      || !switti_gradients_add (self->gradients, &batch, 1.0 / self->options->grad_accum, &loss, error)
+      || !text_backward (self, error))
+    return FALSE;
+  add_loss (self, &loss);
+  self->n_added++;
+  return TRUE;
+}
+
+gboolean
+switti_trainer_finish_step (SwittiTrainer *self, gint64 step, SwittiStepReport *report, GError **error)
+{
+  const int n_scales = self->model->transformer.schedule.n_scales;
+
+  g_assert (self->n_added == self->options->grad_accum);
+  *report = (SwittiStepReport){
+    .loss = self->loss,
+    .rate = switti_learning_schedule_rate (&self->schedule, step),
+    .decay = switti_learning_schedule_decay (&self->schedule, step),
+    .tokens = (gint64) self->n_added * self->batch * switti_schedule_length (&self->model->transformer.schedule),
+  };
+  report->loss.loss /= self->n_added;
+  for (int s = 0; s < n_scales; s++)
+    {
+      report->loss.scale_loss[s] /= self->n_added;
+      report->loss.scale_accuracy[s] /= self->n_added;
+      report->loss.scale_top5[s] /= self->n_added;
+    }
+  if (!switti_training_model_measure (self->model, self->flat, &report->gradient_norm, error))
+    return FALSE;
+  report->has_diverged = !isfinite (report->loss.loss) || !isfinite (report->gradient_norm);
+  if (report->has_diverged)
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                   _ ("The training has diverged: at step %" G_GINT64_FORMAT " the loss is %g and the gradient's norm "
+                      "%g."),
+                   step + 1, report->loss.loss, report->gradient_norm);
+      return FALSE;
+    }
+  return switti_training_model_step (self->model, self->flat, report->gradient_norm, report->rate, report->decay,
+                                     error);
+}
+
+gboolean
+switti_trainer_evaluate (SwittiTrainer *self, const SwittiTrainingImages *images, SwittiTrainingLoss *loss,
+                         GError **error)
+{
+  SwittiTrainingBatch batch;
+
+  return prepare (self, images, FALSE, &batch, error)
+         && switti_gradients_evaluate (self->gradients, &batch, loss, error);
+}

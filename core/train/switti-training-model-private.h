@@ -1,0 +1,58 @@
+/* switti-training-model-private.h - the parts of a model that are trained together
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The transformer, and with --train-text both text encoders: for each its parameters and its optimizer. One norm of the
+ * gradients is taken over all of them, and one learning rate moves them.
+ */
+#pragma once
+
+#include "switti-bundle-private.h"
+#include "switti-optimizer-private.h"
+#include "switti-training-options-private.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  SWITTI_PART_TRANSFORMER,
+  SWITTI_PART_TEXT,
+  SWITTI_PART_TEXT_2,
+  SWITTI_N_PARTS
+} SwittiPart;
+
+/* Folders of the parts in a model. */
+extern const char *const switti_part_names[SWITTI_N_PARTS];
+
+typedef struct
+{
+  SwittiDevice *device;
+  SwittiDtype dtype; /* of activations */
+  SwittiTransformerConfig transformer;
+  SwittiVaeConfig vae; /* with the training's scales */
+  SwittiTextConfig text[2];
+  SwittiBundle *vae_source, *text_source;
+  const SwittiBundleParts *vae_parts, *text_parts; /* of the two */
+  int n_parts;                                     /* 1, or 3 where the text encoders are trained */
+  SwittiParameters *parameters[SWITTI_N_PARTS];
+  SwittiOptimizer *optimizers[SWITTI_N_PARTS];
+} SwittiTrainingModel;
+
+/* Opens the models that the options name, and makes parameters with their first values: random, or those of --init.
+ * NULL on failure. */
+SwittiTrainingModel *switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *options,
+                                                GError **error);
+void switti_training_model_free (SwittiTrainingModel *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiTrainingModel, switti_training_model_free)
+
+/* 2-norm over all parts; gradients[i]: the flat array of part i. */
+gboolean switti_training_model_measure (SwittiTrainingModel *self, float *const gradients[SWITTI_N_PARTS],
+                                        double *norm, GError **error);
+/* One step of all optimizers. SWITTI_ERROR_ARGUMENT where norm is not finite. */
+gboolean switti_training_model_step (SwittiTrainingModel *self, float *const gradients[SWITTI_N_PARTS], double norm,
+                                     double rate, double decay, GError **error);
+
+/* Number of trained parameters. */
+gsize switti_training_model_count (SwittiTrainingModel *self);
+
+G_END_DECLS

@@ -1,0 +1,253 @@
+/* switti-training-model.c - the parts of a model that are trained together
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#include "switti-training-model-private.h"
+
+#include "switti-error.h"
+
+#include <glib/gi18n-lib.h>
+#include <math.h>
+
+#define PIXELS_PER_LATENT 16
+#define HEAD_WIDTH 64
+#define ADAM_EPS 1e-8
+
+const char *const switti_part_names[SWITTI_N_PARTS] = { "transformer", "text_encoder", "text_encoder_2" };
+
+static gboolean
+refuse (const char *sentence, GError **error)
+{
+  g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, sentence);
+  return FALSE;
+}
+
+/* -- shapes ---------------------------------------------------------------------------------------------------- */
+
+static gboolean
+make_text_configs (SwittiTrainingModel *self, const SwittiTrainingOptions *options, GError **error)
+{
+  int width[2], depth[2];
+
+  if (!switti_training_options_parse_pair (options->text_width, "text-width", width, error)
+      || !switti_training_options_parse_pair (options->text_depth, "text-depth", depth, error))
+    return FALSE;
+  for (int i = 0; i < 2; i++)
+    {
+      SwittiTextConfig *text = &self->text[i];
+
+      *text = self->text_parts->text[i];
+      if (depth[i] > 0)
+        text->layers = depth[i];
+      if (width[i] > 0)
+        {
+          text->width = width[i];
+          text->mlp = 4 * width[i];
+          text->heads = width[i] % HEAD_WIDTH == 0 ? width[i] / HEAD_WIDTH : 1;
+        }
+    }
+  return TRUE;
+}
+
+static gboolean
+make_transformer_config (SwittiTrainingModel *self, const SwittiTrainingOptions *options, GError **error)
+{
+  SwittiTransformerConfig *config = &self->transformer;
+
+  *config = (SwittiTransformerConfig){
+    .depth = options->depth,
+    .width = options->embed_dim > 0 ? options->embed_dim : HEAD_WIDTH * options->depth,
+    .vocab = self->vae.vocab,
+    .latent = self->vae.latent,
+    .context_dim = self->text[0].width + self->text[1].width,
+    .pooled_dim = self->text[1].width,
+    .rope = options->rope,
+    .swiglu = options->use_swiglu_ffn,
+    .ar = options->use_ar,
+    .crop_cond = options->use_crop_cond,
+    .rope_theta = options->rope_theta,
+    .rope_size = options->rope_size,
+  };
+  if (!switti_training_options_get_schedule (options, &config->schedule, error))
+    return FALSE;
+  config->resolution = config->schedule.side[config->schedule.n_scales - 1] * PIXELS_PER_LATENT;
+  config->heads = options->num_heads > 0                ? options->num_heads
+                  : config->width % HEAD_WIDTH == 0 ? config->width / HEAD_WIDTH
+                                                        : 1;
+  config->ffn_hidden = config->swiglu ? config->width * 8 / 3 : config->width * 4;
+  if (config->width % config->heads != 0)
+    return refuse (_ ("--embed-dim must be a multiple of --num-heads."), error);
+  if (config->rope && config->width / config->heads % 4 != 0)
+    return refuse (_ ("With --rope the heads' width, --embed-dim divided by --num-heads, must be a multiple of 4."),
+                   error);
+  if (config->crop_cond && config->width % 8 != 0)
+    return refuse (_ ("With --use-crop-cond --embed-dim must be a multiple of 8."), error);
+  return TRUE;
+}
+
+/* The VAE serves any scales, unless each has a phi of its own. */
+static gboolean
+make_vae_config (SwittiTrainingModel *self, const SwittiTrainingOptions *options, GError **error)
+{
+  SwittiSchedule schedule;
+
+  self->vae = self->vae_parts->vae;
+  if (!switti_training_options_get_schedule (options, &schedule, error))
+    return FALSE;
+  if (self->vae.share_quant_resi == 0 && self->vae.schedule.n_scales != schedule.n_scales)
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                   _ ("The VAE of %s is made for %d scales, but --pn names %d."),
+                   switti_bundle_get_name (self->vae_source), self->vae.schedule.n_scales, schedule.n_scales);
+      return FALSE;
+    }
+  self->vae.schedule = schedule;
+  return TRUE;
+}
+
+/* -- first values ---------------------------------------------------------------------------------------------- */
+
+static gboolean
+make_parameters (SwittiTrainingModel *self, const SwittiTrainingOptions *options, GError **error)
+{
+  const SwittiInitialGains gains = { .head = options->hd, .modulation = options->aln, .gate = options->alng };
+
+  self->parameters[SWITTI_PART_TRANSFORMER]
+      = switti_transformer_parameters_new (self->device, &self->transformer, self->dtype, error);
+  for (int i = 1; i < self->n_parts; i++)
+    if (self->parameters[i - 1] != NULL)
+      self->parameters[i] = switti_text_parameters_new (self->device, &self->text[i - 1], self->dtype, error);
+  if (self->parameters[self->n_parts - 1] == NULL)
+    return FALSE;
+  switti_parameters_set_gains (self->parameters[SWITTI_PART_TRANSFORMER], &gains);
+  /* Both text encoders have the same names, which choose the random numbers: each has a seed of its own. */
+  for (int i = 0; i < self->n_parts; i++)
+    if (!switti_parameters_initialise (self->parameters[i], options->seed + (guint64) i,
+                                       i == SWITTI_PART_TRANSFORMER ? options->ini : 0, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* From --init, whatever its resolution; shapes that differ otherwise are an error that names them. */
+static gboolean
+load_initial (SwittiTrainingModel *self, SwittiBundle *init, GError **error)
+{
+  const SwittiBundleParts *parts = switti_bundle_get_parts (init);
+
+  if (!switti_parameters_load_adapted (self->parameters[SWITTI_PART_TRANSFORMER], parts->transformer_weights, error))
+    return FALSE;
+  for (int i = 1; i < self->n_parts; i++)
+    if (!switti_parameters_load (self->parameters[i], parts->text_weights[i - 1], error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+make_optimizers (SwittiTrainingModel *self, const SwittiTrainingOptions *options, GError **error)
+{
+  const SwittiOptimizerOptions adamw = { .beta1 = options->adam_beta1, .beta2 = options->adam_beta2, .eps = ADAM_EPS,
+                                         .clip = options->tclip, .average_decay = options->ema };
+
+  for (int i = 0; i < self->n_parts; i++)
+    {
+      self->optimizers[i] = switti_optimizer_new (self->parameters[i], &adamw, error);
+      if (self->optimizers[i] == NULL)
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/* -- life ------------------------------------------------------------------------------------------------------ */
+
+static gboolean
+open_sources (SwittiTrainingModel *self, const SwittiTrainingOptions *options, SwittiBundle **init, GError **error)
+{
+  if (options->init != NULL && (*init = switti_bundle_open (options->init, error)) == NULL)
+    return FALSE;
+  self->vae_source = options->vae != NULL ? switti_bundle_open (options->vae, error) : g_object_ref (*init);
+  if (self->vae_source == NULL)
+    return FALSE;
+  if (options->text != NULL)
+    self->text_source = switti_bundle_open (options->text, error);
+  else
+    self->text_source = g_object_ref (*init != NULL ? *init : self->vae_source);
+  if (self->text_source == NULL)
+    return FALSE;
+  self->vae_parts = switti_bundle_get_parts (self->vae_source);
+  self->text_parts = switti_bundle_get_parts (self->text_source);
+  return TRUE;
+}
+
+SwittiTrainingModel *
+switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *options, GError **error)
+{
+  g_autoptr (SwittiTrainingModel) self = g_new0 (SwittiTrainingModel, 1);
+  g_autoptr (SwittiBundle) init = NULL;
+
+  self->device = g_object_ref (device);
+  self->dtype = options->fp16 == 2 ? SWITTI_DTYPE_BF16 : SWITTI_DTYPE_F32;
+  self->n_parts = options->train_text ? SWITTI_N_PARTS : 1;
+  if (!open_sources (self, options, &init, error) || !make_vae_config (self, options, error)
+      || !make_text_configs (self, options, error) || !make_transformer_config (self, options, error)
+      || !make_parameters (self, options, error) || (init != NULL && !load_initial (self, init, error))
+      || !make_optimizers (self, options, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+void
+switti_training_model_free (SwittiTrainingModel *self)
+{
+  if (self == NULL)
+    return;
+  for (int i = 0; i < SWITTI_N_PARTS; i++)
+    {
+      switti_optimizer_free (self->optimizers[i]);
+      switti_parameters_free (self->parameters[i]);
+    }
+  g_clear_object (&self->vae_source);
+  g_clear_object (&self->text_source);
+  g_object_unref (self->device);
+  g_free (self);
+}
+
+/* -- steps ----------------------------------------------------------------------------------------------------- */
+
+gboolean
+switti_training_model_measure (SwittiTrainingModel *self, float *const gradients[SWITTI_N_PARTS], double *norm,
+                               GError **error)
+{
+  double total = 0;
+
+  for (int i = 0; i < self->n_parts; i++)
+    {
+      double part;
+
+      if (!switti_optimizer_measure (self->optimizers[i], gradients[i], &part, error))
+        return FALSE;
+      total += part * part;
+    }
+  *norm = sqrt (total);
+  return TRUE;
+}
+
+gboolean
+switti_training_model_step (SwittiTrainingModel *self, float *const gradients[SWITTI_N_PARTS], double norm,
+                            double rate, double decay, GError **error)
+{
+  for (int i = 0; i < self->n_parts; i++)
+    if (!switti_optimizer_step (self->optimizers[i], gradients[i], norm, rate, decay, error))
+      return FALSE;
+  return TRUE;
+}
+
+gsize
+switti_training_model_count (SwittiTrainingModel *self)
+{
+  gsize count = 0;
+
+  for (int i = 0; i < self->n_parts; i++)
+    for (guint j = 0; j < switti_parameters_get_n (self->parameters[i]); j++)
+      count += switti_parameters_get (self->parameters[i], j)->count;
+  return count;
+}

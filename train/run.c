@@ -1,0 +1,250 @@
+/* run.c - a training from its first step, or the newest checkpoint, to its last
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#include "switti-build-config.h"
+
+#include "cli.h"
+#include "switti-error.h"
+#include "train.h"
+
+#include <glib/gi18n.h>
+#include <signal.h>
+#include <string.h>
+
+typedef struct
+{
+  const SwittiTrainingOptions *options;
+  SwittiDevice *device;
+  SwittiTrainingModel *model;
+  SwittiCheckpoints *checkpoints;
+  SwittiTrainer *trainer;
+  TrainImages *images, *validation;
+  TrainLog *log;
+  SwittiTrainingState state;
+  gint64 saved_step; /* of the newest checkpoint */
+  int batch;         /* images of a part */
+} Run;
+
+/* -- signals ------------------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t is_stopped;
+
+static void
+on_signal (int number)
+{
+  is_stopped = 1;
+}
+
+/* A second signal ends the program at once: the newest checkpoint is whole. */
+static void
+catch_signals (void)
+{
+  struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND | SA_RESTART };
+
+  sigemptyset (&action.sa_mask);
+  sigaction (SIGINT, &action, NULL);
+  sigaction (SIGTERM, &action, NULL);
+}
+
+gboolean
+train_is_stopped (void)
+{
+  return is_stopped != 0;
+}
+
+/* -- beginning ------------------------------------------------------------------------------------------------- */
+
+static void
+run_clear (Run *self)
+{
+  train_log_free (self->log);
+  train_images_free (self->images);
+  train_images_free (self->validation);
+  switti_trainer_free (self->trainer);
+  switti_checkpoints_free (self->checkpoints);
+  switti_training_model_free (self->model);
+  g_clear_object (&self->device);
+}
+
+/* Options that a resumed run has otherwise than before. */
+static void
+tell_of_changes (const SwittiTrainingOptions *options, const char *folder)
+{
+  g_autoptr (JsonObject) before = switti_checkpoints_read_options (folder, NULL);
+
+  for (const SwittiOptionInfo *info = switti_training_option_info; before != NULL && info->name != NULL; info++)
+    {
+      g_autofree char *now = switti_training_options_get (options, info);
+      const char *then = json_object_get_string_member_with_default (before, info->name, NULL);
+
+      if (g_strcmp0 (now, then) != 0 && !g_str_equal (info->name, "resume"))
+        train_say (_ ("--%s is %s now; it was %s."), info->name, now != NULL ? now : "“”", then != NULL ? then : "“”");
+    }
+}
+
+static gboolean
+resume (Run *self, GError **error)
+{
+  const char *wanted = self->options->resume != NULL ? self->options->resume : "auto";
+  const char *newest = switti_checkpoints_get_newest (self->checkpoints);
+  const char *folder = g_str_equal (wanted, "auto") ? newest : wanted;
+
+  if (g_str_equal (wanted, "no"))
+    {
+      if (newest == NULL)
+        return TRUE;
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                   _ ("“%s” has checkpoints already: without --resume no the training goes on from them; or choose "
+                      "another --out."),
+                   self->options->out);
+      return FALSE;
+    }
+  if (folder == NULL)
+    return TRUE;
+  if (!switti_checkpoints_load (self->model, folder, &self->state, error))
+    return FALSE;
+  self->saved_step = g_strcmp0 (folder, newest) == 0 ? self->state.step : -1;
+  train_say (_ ("Going on from “%s”."), folder);
+  tell_of_changes (self->options, folder);
+  return TRUE;
+}
+
+static gboolean
+begin (Run *self, GError **error)
+{
+  const SwittiTrainingOptions *options = self->options;
+  const char *device = options->device != NULL ? options->device : "auto";
+
+  self->saved_step = -1;
+  self->batch = options->bs / options->grad_accum;
+  self->device = switti_device_new (device, options->threads, error);
+  if (self->device == NULL)
+    return FALSE;
+  self->model = switti_training_model_new (self->device, options, error);
+  if (self->model == NULL)
+    return FALSE;
+  self->checkpoints = switti_checkpoints_new (self->model, options, error);
+  if (self->checkpoints == NULL || !resume (self, error))
+    return FALSE;
+  self->trainer = switti_trainer_new (self->model, options, self->batch, error);
+  if (self->trainer == NULL)
+    return FALSE;
+  self->images = train_images_new ("train2014", self->model, options, switti_trainer_get_codes (self->trainer),
+                                   self->batch, (guint64) self->state.samples, error);
+  if (self->images == NULL)
+    return FALSE;
+  if (options->val_iters > 0)
+    self->validation = train_images_new ("val2014", self->model, options, switti_trainer_get_codes (self->trainer),
+                                         self->batch, 0, error);
+  if (options->val_iters > 0 && self->validation == NULL)
+    return FALSE;
+  self->log = train_log_new (options, &self->state, self->model->transformer.schedule.n_scales, error);
+  if (self->log == NULL)
+    return FALSE;
+  train_say (_ ("%.1f million parameters on %s, %u images, %.2f GB of activations and gradients."),
+             (double) switti_training_model_count (self->model) * 1e-6, switti_device_get_description (self->device),
+             train_images_get_n (self->images), (double) switti_trainer_get_bytes (self->trainer) * 1e-9);
+  return TRUE;
+}
+
+/* -- going on -------------------------------------------------------------------------------------------------- */
+
+/* Loss on the validation images; what does not fill a batch is left out. */
+static gboolean
+validate (Run *self, GError **error)
+{
+  SwittiTrainingLoss total = { 0 }, loss;
+  SwittiTrainingImages images;
+  gint64 n = 0;
+
+  if (!train_images_rewind (self->validation, error))
+    return FALSE;
+  while (n * self->batch < self->options->val_images && !train_is_stopped ())
+    {
+      if (!train_images_next (self->validation, &images, error))
+        return FALSE;
+      if (images.n < self->batch)
+        break;
+      if (!switti_trainer_evaluate (self->trainer, &images, &loss, error))
+        return FALSE;
+      n++;
+      total.loss += (loss.loss - total.loss) / (double) n;
+      for (int s = 0; s < self->model->transformer.schedule.n_scales; s++)
+        {
+          total.scale_loss[s] += (loss.scale_loss[s] - total.scale_loss[s]) / (double) n;
+          total.scale_accuracy[s] += (loss.scale_accuracy[s] - total.scale_accuracy[s]) / (double) n;
+          total.scale_top5[s] += (loss.scale_top5[s] - total.scale_top5[s]) / (double) n;
+        }
+    }
+  return n == 0 || train_log_validation (self->log, self->state.step, &total, n * self->batch, error);
+}
+
+static gboolean
+save (Run *self, GError **error)
+{
+  if (self->saved_step == self->state.step)
+    return TRUE;
+  if (!switti_checkpoints_save (self->checkpoints, &self->state, error))
+    return FALSE;
+  self->saved_step = self->state.step;
+  return TRUE;
+}
+
+static gboolean
+take_step (Run *self, GError **error)
+{
+  SwittiTrainingImages images;
+  SwittiStepReport report = { 0 };
+
+  if (!switti_trainer_begin_step (self->trainer, error))
+    return FALSE;
+  for (int i = 0; i < self->options->grad_accum; i++)
+    if (!train_images_next (self->images, &images, error) || !switti_trainer_add (self->trainer, &images, error))
+      return FALSE;
+  if (!switti_trainer_finish_step (self->trainer, self->state.step, &report, error))
+    {
+      const char *newest = switti_checkpoints_get_newest (self->checkpoints);
+
+      if (report.has_diverged && newest != NULL)
+        g_prefix_error (error, _ ("The last good checkpoint is “%s”: go on from it with a lower --tblr. "), newest);
+      return FALSE;
+    }
+  self->state.step++;
+  self->state.samples += self->options->bs;
+  self->state.loss = report.loss.loss;
+  return train_log_step (self->log, self->state.step, &report, error);
+}
+
+static gboolean
+train (Run *self, GError **error)
+{
+  const SwittiTrainingOptions *options = self->options;
+
+  while (self->state.step < options->max_iters && !train_is_stopped ())
+    {
+      if (!take_step (self, error))
+        return FALSE;
+      if (options->val_iters > 0 && self->state.step % options->val_iters == 0 && !validate (self, error))
+        return FALSE;
+      if (self->state.step % options->save_iters == 0 && !save (self, error))
+        return FALSE;
+    }
+  return save (self, error) && switti_checkpoints_wait (self->checkpoints, error);
+}
+
+gboolean
+train_run (const SwittiTrainingOptions *options, GError **error)
+{
+  Run run = { .options = options };
+  gboolean good;
+
+  catch_signals ();
+  good = begin (&run, error) && train (&run, error);
+  if (good)
+    train_say (train_is_stopped () ? _ ("Stopped at step %d; the same command goes on from “%s”.")
+                                   : _ ("Done: %d steps; the model is “%s”."),
+               (int) run.state.step, switti_checkpoints_get_newest (run.checkpoints));
+  run_clear (&run);
+  return good;
+}

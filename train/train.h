@@ -1,0 +1,73 @@
+/* train.h - what the files of `switti-train` share
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#pragma once
+
+#include "switti-training-checkpoints-private.h"
+#include "switti-training-options-private.h"
+#include "switti-trainer-private.h"
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* Exit statuses. */
+enum
+{
+  TRAIN_SUCCESS = 0,
+  TRAIN_FAILURE = 1,
+  TRAIN_USAGE = 2,
+};
+
+/* -- options (options.c) ------------------------------------------------------------------------------------ */
+
+/* Fills *options, which is initialised here, from --config and the command line, which goes first. FALSE when a mistake
+ * has been reported. */
+gboolean train_parse_options (SwittiTrainingOptions *options, int argc, char **argv);
+
+/* -- a training (run.c) ------------------------------------------------------------------------------------- */
+
+/* Trains until the end, or until SIGINT or SIGTERM, upon which it saves. FALSE with error set otherwise. */
+gboolean train_run (const SwittiTrainingOptions *options, GError **error);
+
+/* Set once a signal asks the training to end. */
+gboolean train_is_stopped (void);
+
+/* -- images (images.c) -------------------------------------------------------------------------------------- */
+
+typedef struct _TrainImages TrainImages; /* one split's images, with their codes */
+
+/* `batch` images a call, from `position` on; with `split` "val2014" each once. NULL on failure. */
+TrainImages *train_images_new (const char *split, const SwittiTrainingModel *model,
+                               const SwittiTrainingOptions *options, SwittiCodes *codes, int batch, guint64 position,
+                               GError **error);
+void train_images_free (TrainImages *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TrainImages, train_images_free)
+
+/* Good until the next call. images->n is `batch`, or at the end of a split that is gone through once less, or 0. Tells
+ * of bad images on stderr. */
+gboolean train_images_next (TrainImages *self, SwittiTrainingImages *images, GError **error);
+/* Goes to the beginning of a split that is gone through once. */
+gboolean train_images_rewind (TrainImages *self, GError **error);
+guint train_images_get_n (TrainImages *self);
+
+/* -- the log (log.c) ------------------------------------------------------------------------------------------ */
+
+typedef struct _TrainLog TrainLog;
+
+/* Opens OUT/log.jsonl, from which lines of steps after `state` are cut: a killed run has gone further than its last
+ * checkpoint. */
+TrainLog *train_log_new (const SwittiTrainingOptions *options, const SwittiTrainingState *state, int n_scales,
+                         GError **error);
+void train_log_free (TrainLog *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TrainLog, train_log_free)
+
+/* A line of JSON, and the line of progress where it is time for one. `step` from 1: steps done. */
+gboolean train_log_step (TrainLog *self, gint64 step, const SwittiStepReport *report, GError **error);
+gboolean train_log_validation (TrainLog *self, gint64 step, const SwittiTrainingLoss *loss, gint64 n_images,
+                               GError **error);
+/* A sentence on stderr. */
+void train_say (const char *format, ...) G_GNUC_PRINTF (1, 2);
+
+G_END_DECLS
