@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 /* The key of the text chunk (iTXt) that holds the recipe. */
 #define SWITTI_PNG_RECIPE_KEY "switti-recipe"
 
-/* pixels: (height, width, 3) u8, sRGB. recipe: UTF-8. */
+/* pixels: (height, width, 3) u8, sRGB. recipe: UTF-8, or NULL for none. */
 GBytes *switti_png_encode (int width, int height, const guint8 *pixels, const char *recipe, GError **error);
 
 /* The recipe in a PNG; free with g_free(). Reads no further than the pixels, and at most some MiB of text. */

@@ -70,13 +70,13 @@ set_texts (Encoder *encoder)
       .compression = PNG_ITXT_COMPRESSION_NONE,
       .key = (char *) SWITTI_PNG_RECIPE_KEY,
       .text = (char *) encoder->recipe,
-      .itxt_length = strlen (encoder->recipe),
+      .itxt_length = encoder->recipe != NULL ? strlen (encoder->recipe) : 0,
       .lang = (char *) "",
       .lang_key = (char *) "",
     },
   };
 
-  png_set_text (encoder->png, encoder->info, texts, G_N_ELEMENTS (texts));
+  png_set_text (encoder->png, encoder->info, texts, encoder->recipe != NULL ? 2 : 1);
 }
 
 static gboolean
