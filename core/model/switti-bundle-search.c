@@ -82,7 +82,8 @@ list_folder (const char *folder)
     {
       g_autofree char *model = g_build_filename (folder, name, NULL);
 
-      if (g_utf8_validate (name, -1, NULL) && is_model_folder (model))
+      /* A hidden one is a model in the making. */
+      if (*name != '.' && g_utf8_validate (name, -1, NULL) && is_model_folder (model))
         g_ptr_array_add (models, g_steal_pointer (&model));
     }
   g_ptr_array_sort (models, compare_names);

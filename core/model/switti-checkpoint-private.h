@@ -27,6 +27,7 @@ typedef struct
   int resolution;       /* pixels, or 0 */
   int heads;            /* of the transformer, or 0 */
   const char *activation; /* of a text encoder: "quick_gelu", "gelu" or NULL */
+  const char *prefix;     /* of the names, where a file holds several parts or copies; or NULL */
 } SwittiCheckpointHints;
 
 #define SWITTI_CHECKPOINT_NO_HINTS { .ar = -1 }
@@ -84,6 +85,24 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiPartPlan, switti_part_plan_free)
 /* Elements begin .. begin + count - 1 of a planned tensor, converted, to `out` (count elements of its dtype). */
 gboolean switti_part_plan_read (SwittiPartPlan *self, const SwittiPlannedTensor *tensor, gsize begin, gsize count,
                                 void *out, GCancellable *cancellable, GError **error);
+
+/* -- switti-checkpoint-names.c ---- */
+
+/* A stored tensor, or rows of it, under the name that it has in a model folder. */
+typedef struct
+{
+  SwittiTensor shape; /* with the stored dtype */
+  const SwittiStoredTensor *stored;
+  gsize first;
+} SwittiNamedTensor;
+
+/* Recognises the part and gives its tensors their names: name -> SwittiNamedTensor. Tensors of other parts and buffers
+ * that follow from the configuration are left out. *has_openclip_names tells a text encoder of OpenCLIP's; *prefix is
+ * what stands before the names (g_free()). */
+GHashTable *switti_checkpoint_name_tensors (SwittiTensorSource *source, const char *wanted_prefix, SwittiPartKind *kind,
+                                            gboolean *has_openclip_names, char **prefix, GError **error);
+
+/* -- switti-config-json.c ---- */
 
 /* The canonical config.json of a part. */
 char *switti_transformer_config_to_json (const SwittiTransformerConfig *config);

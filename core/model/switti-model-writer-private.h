@@ -22,6 +22,8 @@ typedef struct _SwittiModelWriter SwittiModelWriter;
  * in .NAME.partial stays (a download continues it), otherwise it is removed. SWITTI_ERROR_IO: not writable, or another
  * process is at it. */
 SwittiModelWriter *switti_model_writer_new (const char *path, gboolean keep_partial, GError **error);
+/* Whether there is room for that many bytes more; SWITTI_ERROR_IO says how many are wanting. */
+gboolean switti_model_writer_require (SwittiModelWriter *self, guint64 bytes, GError **error);
 /* Where to put the files: .NAME.partial. */
 const char *switti_model_writer_get_folder (SwittiModelWriter *self);
 /* A path in it; its folder is made. (transfer full) */
@@ -47,6 +49,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiModelWriter, switti_model_writer_free)
 
 /* Puts right what a killed run left of the folder at `path` on a file system that cannot exchange folders. */
 void switti_model_recover (const char *path);
+/* Removes a model's folder: it is gone in one step, then its files are deleted. */
+gboolean switti_model_remove (const char *path, GError **error);
+
+/* Compares the files with the folder's SHA256SUMS. SWITTI_ERROR_MODEL_INVALID names the first file that differs or is
+ * missing, and is also set where there is no SHA256SUMS. */
+gboolean switti_model_verify (const char *path, SwittiProgressFunc progress, gpointer data, GCancellable *cancellable,
+                              GError **error);
 
 /* -- one safetensors file, written from front to back ------------------------------------------------------- */
 

@@ -43,4 +43,14 @@ gboolean switti_safetensors_parse_length (const guint8 *start, guint64 size, con
 gboolean switti_safetensors_save (const char *path, const char *const *names, const SwittiTensor *tensors,
                                   gsize n_tensors, GHashTable *metadata, GError **error);
 
+/* The first bytes of a file of these tensors, in this order: the header's length and the header. *data_bytes is what
+ * follows. */
+GString *switti_safetensors_build_header (const char *const *names, const SwittiTensor *shapes, gsize n_tensors,
+                                          GHashTable *metadata, guint64 *data_bytes, GError **error);
+
+/* write(2) until all is written; FALSE with errno set. */
+gboolean switti_file_write_all (int fd, const void *data, gsize bytes);
+/* Flushes the folder of a file, so that its new name, too, survives a crash. */
+void switti_file_flush_name (const char *path);
+
 G_END_DECLS

@@ -36,7 +36,7 @@ compare_entries (gconstpointer a, gconstpointer b)
 }
 
 static GArray *
-sort_entries (const char *const *names, const SwittiTensor *tensors, gsize n_tensors, GError **error)
+list_entries (const char *const *names, const SwittiTensor *tensors, gsize n_tensors, GError **error)
 {
   g_autoptr (GArray) entries = g_array_new (FALSE, FALSE, sizeof (Entry));
 
@@ -52,7 +52,6 @@ sort_entries (const char *const *names, const SwittiTensor *tensors, gsize n_ten
         }
       g_array_append_val (entries, entry);
     }
-  g_array_sort (entries, compare_entries);
   return g_steal_pointer (&entries);
 }
 
@@ -121,8 +120,22 @@ build_header (GArray *entries, GHashTable *metadata)
   return header;
 }
 
-static gboolean
-write_all (int fd, const void *data, gsize bytes)
+GString *
+switti_safetensors_build_header (const char *const *names, const SwittiTensor *shapes, gsize n_tensors,
+                                 GHashTable *metadata, guint64 *data_bytes, GError **error)
+{
+  g_autoptr (GArray) entries = list_entries (names, shapes, n_tensors, error);
+
+  if (entries == NULL)
+    return NULL;
+  *data_bytes = 0;
+  for (guint i = 0; i < entries->len; i++)
+    *data_bytes += g_array_index (entries, Entry, i).bytes;
+  return build_header (entries, metadata);
+}
+
+gboolean
+switti_file_write_all (int fd, const void *data, gsize bytes)
 {
   const guint8 *next = data;
 
@@ -144,21 +157,21 @@ write_all (int fd, const void *data, gsize bytes)
 static gboolean
 write_file (int fd, const GString *header, GArray *entries)
 {
-  if (!write_all (fd, header->str, header->len))
+  if (!switti_file_write_all (fd, header->str, header->len))
     return FALSE;
   for (guint i = 0; i < entries->len; i++)
     {
       const Entry *entry = &g_array_index (entries, Entry, i);
 
-      if (!write_all (fd, entry->tensor->data, entry->bytes))
+      if (!switti_file_write_all (fd, entry->tensor->data, entry->bytes))
         return FALSE;
     }
   return fsync (fd) == 0;
 }
 
-/* So that the new name, too, survives a crash; where the folder cannot be opened for it, the file is still whole. */
-static void
-flush_folder (const char *path)
+/* Where the folder cannot be opened for it, the file is still whole. */
+void
+switti_file_flush_name (const char *path)
 {
   g_autofree char *folder = g_path_get_dirname (path);
   int fd = g_open (folder, O_RDONLY | O_CLOEXEC, 0);
@@ -174,7 +187,7 @@ gboolean
 switti_safetensors_save (const char *path, const char *const *names, const SwittiTensor *tensors, gsize n_tensors,
                          GHashTable *metadata, GError **error)
 {
-  g_autoptr (GArray) entries = sort_entries (names, tensors, n_tensors, error);
+  g_autoptr (GArray) entries = list_entries (names, tensors, n_tensors, error);
   g_autofree char *partial = g_strdup_printf ("%s.XXXXXX", path);
   GString *header;
   gboolean written;
@@ -182,6 +195,7 @@ switti_safetensors_save (const char *path, const char *const *names, const Switt
 
   if (entries == NULL)
     return FALSE;
+  g_array_sort (entries, compare_entries);
 
   fd = g_mkstemp_full (partial, O_RDWR | O_CLOEXEC, 0666);
   if (fd < 0)
@@ -213,6 +227,6 @@ switti_safetensors_save (const char *path, const char *const *names, const Switt
                    g_strerror (problem));
       return FALSE;
     }
-  flush_folder (path);
+  switti_file_flush_name (path);
   return TRUE;
 }

@@ -19,6 +19,7 @@ typedef enum
   SOURCE_FILES,
   SOURCE_SYNTHETIC,
   SOURCE_PREFIXED,
+  SOURCE_SHAPES,
 } Source;
 
 struct _SwittiWeights
@@ -33,6 +34,7 @@ struct _SwittiWeights
   char *prefix;        /* SOURCE_SYNTHETIC, SOURCE_PREFIXED */
   SwittiDtype dtype;   /* SOURCE_SYNTHETIC */
   SwittiWeights *base; /* SOURCE_PREFIXED */
+  GHashTable *shapes;  /* SOURCE_SHAPES: name -> SwittiTensor */
 };
 
 static SwittiWeights *
@@ -63,6 +65,7 @@ switti_weights_unref (SwittiWeights *self)
   g_clear_pointer (&self->homes, g_hash_table_unref);
   g_clear_pointer (&self->files, g_ptr_array_unref);
   g_clear_pointer (&self->base, switti_weights_unref);
+  g_clear_pointer (&self->shapes, g_hash_table_unref);
   g_free (self->prefix);
   g_free (self->description);
   g_free (self);
@@ -200,6 +203,15 @@ switti_weights_with_prefix (SwittiWeights *base, const char *prefix)
   return self;
 }
 
+SwittiWeights *
+switti_weights_new_shapes (GHashTable *shapes, const char *description)
+{
+  SwittiWeights *self = weights_new (SOURCE_SHAPES, description);
+
+  self->shapes = g_hash_table_ref (shapes);
+  return self;
+}
+
 const char *
 switti_weights_get_description (SwittiWeights *self)
 {
@@ -219,6 +231,7 @@ gboolean
 switti_weights_peek (SwittiWeights *self, const char *name, SwittiTensor *shape)
 {
   g_autofree char *full_name = NULL;
+  const SwittiTensor *found;
 
   switch (self->source)
     {
@@ -230,6 +243,11 @@ switti_weights_peek (SwittiWeights *self, const char *name, SwittiTensor *shape)
     case SOURCE_PREFIXED:
       full_name = g_strconcat (self->prefix, name, NULL);
       return switti_weights_peek (self->base, full_name, shape);
+    case SOURCE_SHAPES:
+      found = g_hash_table_lookup (self->shapes, name);
+      if (found != NULL)
+        *shape = *found;
+      return found != NULL;
     }
   g_return_val_if_reached (FALSE);
 }
@@ -253,12 +271,12 @@ switti_weights_list (SwittiWeights *self)
         if (g_str_has_prefix (*name, self->prefix))
           g_ptr_array_add (names, g_strdup (*name + strlen (self->prefix)));
     }
-  else if (self->homes != NULL)
+  else if (self->homes != NULL || self->shapes != NULL)
     {
       GHashTableIter iter;
       gpointer name;
 
-      g_hash_table_iter_init (&iter, self->homes);
+      g_hash_table_iter_init (&iter, self->homes != NULL ? self->homes : self->shapes);
       while (g_hash_table_iter_next (&iter, &name, NULL))
         g_ptr_array_add (names, g_strdup (name));
       g_ptr_array_sort (names, compare_names);
@@ -342,6 +360,7 @@ switti_weights_get (SwittiWeights *self, const char *name, int n_dims, const gin
   SwittiTensor view = { 0 };
   gsize count, bytes;
 
+  g_assert (self->source != SOURCE_SHAPES);
   memset (out, 0, sizeof *out);
   if (self->source == SOURCE_PREFIXED)
     {
