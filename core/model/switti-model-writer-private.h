@@ -12,7 +12,7 @@
 G_BEGIN_DECLS
 
 /* done and total bytes; called from the thread that works, a few times a second. */
-typedef void (*SwittiProgressFunc) (guint64 done, guint64 total, const char *what, gpointer data);
+typedef void (*SwittiBytesFunc) (guint64 done, guint64 total, const char *what, gpointer data);
 
 /* -- a folder --------------------------------------------------------------------------------------------- */
 
@@ -37,7 +37,7 @@ gboolean switti_model_writer_add_file (SwittiModelWriter *self, const char *rela
 /* A part's config.json and model.safetensors. With `resume`, a model.safetensors that an earlier run began with the
  * same plan is continued. */
 gboolean switti_model_writer_add_part (SwittiModelWriter *self, const char *part, SwittiPartPlan *plan, gboolean resume,
-                                       SwittiProgressFunc progress, gpointer data, GCancellable *cancellable,
+                                       SwittiBytesFunc progress, gpointer data, GCancellable *cancellable,
                                        GError **error);
 /* The SHA-256 (hexadecimal) of a file in it that was written otherwise than by the functions above. */
 void switti_model_writer_set_checksum (SwittiModelWriter *self, const char *relative, const char *sha256);
@@ -54,7 +54,7 @@ gboolean switti_model_remove (const char *path, GError **error);
 
 /* Compares the files with the folder's SHA256SUMS. SWITTI_ERROR_MODEL_INVALID names the first file that differs or is
  * missing, and is also set where there is no SHA256SUMS. */
-gboolean switti_model_verify (const char *path, SwittiProgressFunc progress, gpointer data, GCancellable *cancellable,
+gboolean switti_model_verify (const char *path, SwittiBytesFunc progress, gpointer data, GCancellable *cancellable,
                               GError **error);
 
 /* -- one safetensors file, written from front to back ------------------------------------------------------- */
@@ -78,7 +78,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiSafetensorsWriter, switti_safetensors_write
 
 /* All of a plan from the writer's position on. `done` of progress counts bytes of this file. */
 gboolean switti_safetensors_writer_append_plan (SwittiSafetensorsWriter *self, SwittiPartPlan *plan,
-                                                SwittiProgressFunc progress, gpointer data, GCancellable *cancellable,
+                                                SwittiBytesFunc progress, gpointer data, GCancellable *cancellable,
                                                 GError **error);
 
 G_END_DECLS

@@ -328,7 +328,7 @@ switti_model_writer_add_file (SwittiModelWriter *self, const char *relative, con
 
 gboolean
 switti_model_writer_add_part (SwittiModelWriter *self, const char *part, SwittiPartPlan *plan, gboolean resume,
-                              SwittiProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error)
+                              SwittiBytesFunc progress, gpointer data, GCancellable *cancellable, GError **error)
 {
   g_autofree char *config = g_build_filename (part, "config.json", NULL);
   g_autofree char *weights = g_build_filename (part, "model.safetensors", NULL);
@@ -361,7 +361,7 @@ switti_model_writer_add_part (SwittiModelWriter *self, const char *part, SwittiP
 
 /* The hash of a file, or NULL with an error set. */
 static char *
-hash_file (const char *path, guint64 *done, guint64 total, SwittiProgressFunc progress, gpointer data,
+hash_file (const char *path, guint64 *done, guint64 total, SwittiBytesFunc progress, gpointer data,
            GCancellable *cancellable, GError **error)
 {
   const gsize block_bytes = (gsize) 1 << 20;
@@ -530,7 +530,7 @@ is_inside (const char *relative)
 }
 
 gboolean
-switti_model_verify (const char *path, SwittiProgressFunc progress, gpointer data, GCancellable *cancellable,
+switti_model_verify (const char *path, SwittiBytesFunc progress, gpointer data, GCancellable *cancellable,
                      GError **error)
 {
   const gsize hash_length = 64, gap = 2;

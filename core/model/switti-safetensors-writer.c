@@ -316,7 +316,7 @@ switti_safetensors_writer_free (SwittiSafetensorsWriter *self)
 /* Writes a tensor from byte `skip` of it on. */
 static gboolean
 append_tensor (SwittiSafetensorsWriter *self, SwittiPartPlan *plan, const SwittiPlannedTensor *tensor, guint64 skip,
-               void *chunk, SwittiProgressFunc progress, gpointer data, GCancellable *cancellable, GError **error)
+               void *chunk, SwittiBytesFunc progress, gpointer data, GCancellable *cancellable, GError **error)
 {
   gsize size = switti_dtype_size (tensor->shape.dtype), at_once = CHUNK_BYTES / size;
 
@@ -335,7 +335,7 @@ append_tensor (SwittiSafetensorsWriter *self, SwittiPartPlan *plan, const Switti
 }
 
 gboolean
-switti_safetensors_writer_append_plan (SwittiSafetensorsWriter *self, SwittiPartPlan *plan, SwittiProgressFunc progress,
+switti_safetensors_writer_append_plan (SwittiSafetensorsWriter *self, SwittiPartPlan *plan, SwittiBytesFunc progress,
                                        gpointer data, GCancellable *cancellable, GError **error)
 {
   g_autofree guint8 *chunk = g_malloc (CHUNK_BYTES);
