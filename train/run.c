@@ -36,7 +36,8 @@ on_signal (int number)
   is_stopped = 1;
 }
 
-/* A second signal ends the program at once: the newest checkpoint is whole. */
+/* A second signal ends the program at once: the newest checkpoint is whole. Beyond a limit on the size of files, writing
+ * fails, which is told of, instead of ending the program. */
 static void
 catch_signals (void)
 {
@@ -45,6 +46,7 @@ catch_signals (void)
   sigemptyset (&action.sa_mask);
   sigaction (SIGINT, &action, NULL);
   sigaction (SIGTERM, &action, NULL);
+  signal (SIGXFSZ, SIG_IGN);
 }
 
 gboolean
