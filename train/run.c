@@ -182,15 +182,57 @@ validate (Run *self, GError **error)
   return n == 0 || train_log_validation (self->log, self->state.step, &total, n * self->batch, error);
 }
 
+/* Adds to what went wrong with a checkpoint which one is whole. */
+static gboolean
+not_saved (Run *self, GError *failure, GError **error)
+{
+  const char *newest = switti_checkpoints_get_newest (self->checkpoints);
+
+  if (newest != NULL)
+    g_set_error (error, failure->domain, failure->code,
+                 _ ("A checkpoint could not be written, and the newest whole one is “%s”: %s"), newest,
+                 failure->message);
+  else
+    g_set_error (error, failure->domain, failure->code, _ ("The first checkpoint could not be written: %s"),
+                 failure->message);
+  g_error_free (failure);
+  return FALSE;
+}
+
 static gboolean
 save (Run *self, GError **error)
 {
+  GError *failure = NULL;
+
   if (self->saved_step == self->state.step)
     return TRUE;
-  if (!switti_checkpoints_save (self->checkpoints, &self->state, error))
-    return FALSE;
+  if (!switti_checkpoints_save (self->checkpoints, &self->state, &failure))
+    return not_saved (self, failure, error);
   self->saved_step = self->state.step;
   return TRUE;
+}
+
+/* The last one, and until it is on the disk. */
+static gboolean
+save_at_end (Run *self, GError **error)
+{
+  GError *failure = NULL;
+
+  return save (self, error)
+         && (switti_checkpoints_wait (self->checkpoints, &failure) || not_saved (self, failure, error));
+}
+
+static void
+name_last_good (Run *self, GError **error)
+{
+  const char *newest;
+
+  switti_checkpoints_wait (self->checkpoints, NULL);
+  newest = switti_checkpoints_get_newest (self->checkpoints);
+  if (newest != NULL)
+    g_prefix_error (error, _ ("Go on from the last good checkpoint, “%s”, with a lower --tblr. "), newest);
+  else
+    g_prefix_error (error, "%s", _ ("There is no checkpoint yet: begin again with a lower --tblr. "));
 }
 
 static gboolean
@@ -206,10 +248,8 @@ take_step (Run *self, GError **error)
       return FALSE;
   if (!switti_trainer_finish_step (self->trainer, self->state.step, &report, error))
     {
-      const char *newest = switti_checkpoints_get_newest (self->checkpoints);
-
-      if (report.has_diverged && newest != NULL)
-        g_prefix_error (error, _ ("The last good checkpoint is “%s”: go on from it with a lower --tblr. "), newest);
+      if (report.has_diverged)
+        name_last_good (self, error);
       return FALSE;
     }
   self->state.step++;
@@ -232,7 +272,7 @@ train (Run *self, GError **error)
       if (self->state.step % options->save_iters == 0 && !save (self, error))
         return FALSE;
     }
-  return save (self, error) && switti_checkpoints_wait (self->checkpoints, error);
+  return save_at_end (self, error);
 }
 
 gboolean

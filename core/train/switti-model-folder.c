@@ -195,7 +195,7 @@ set_class (JsonObject *index, const char *part, const char *library, const char 
   json_object_set_array_member (index, part, pair);
 }
 
-/* With the sampling that the model of the text encoders recommends. */
+/* With the sampling that the model of the text encoders recommends, unless that counts other scales. */
 static JsonObject *
 make_index (const SwittiTrainingModel *model)
 {
@@ -208,7 +208,7 @@ make_index (const SwittiTrainingModel *model)
   set_class (index, "text_encoder_2", "transformers", "CLIPTextModel");
   set_class (index, "tokenizer", "transformers", "CLIPTokenizer");
   set_class (index, "tokenizer_2", "transformers", "CLIPTokenizer");
-  if (sampling != NULL)
+  if (sampling != NULL && model->text_parts->transformer.schedule.n_scales == model->transformer.schedule.n_scales)
     json_object_set_object_member (index, "default_sampling", json_object_ref (sampling));
   return index;
 }
