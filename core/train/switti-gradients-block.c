@@ -25,7 +25,7 @@ norm_weight (const SwittiGradients *self, int block, SwittiBlockNorm which)
 static float *
 norm_gradient (const SwittiGradients *self, int block, SwittiBlockNorm which)
 {
-  return self->values + self->blocks[block].norm[which];
+  return switti_gradients_gradient (self, self->blocks[block].norm[which]);
 }
 
 static SwittiResidualNorm

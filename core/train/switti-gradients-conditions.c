@@ -120,7 +120,7 @@ text_backward (SwittiGradients *self, int index, GError **error)
     .weight = switti_gradients_parameter (self, block->norm[SWITTI_NORM_CONTEXT]),
     .dh = self->d_context,
     .dx = self->d_text,
-    .d_weight = self->values + block->norm[SWITTI_NORM_CONTEXT],
+    .d_weight = switti_gradients_gradient (self, block->norm[SWITTI_NORM_CONTEXT]),
   };
 
   SWITTI_RUN (self->device, qk_norm_rope_backward, &key_norm, NULL, NULL, saved->kv, NULL, self->d_text_keys,
@@ -145,6 +145,7 @@ switti_gradients_block_conditions_backward (SwittiGradients *self, int index, GE
     return FALSE;
   SWITTI_RUN (self->device, silu_condition_backward, self->options.batch, self->config->width, self->c,
               crop ? self->crop : NULL, crop ? switti_gradients_parameter (self, block->crop_scales) : NULL,
-              self->d_silu, self->dc, crop ? self->d_crop : NULL, crop ? self->values + block->crop_scales : NULL);
+              self->d_silu, self->dc, crop ? self->d_crop : NULL,
+              crop ? switti_gradients_gradient (self, block->crop_scales) : NULL);
   return TRUE;
 }

@@ -75,7 +75,7 @@ struct _SwittiGradients
   SwittiTrainingProduct products[SWITTI_N_PRODUCTS];
 
   SwittiWorkspace *workspace;
-  float *values; /* the gradients */
+  SwittiGradientArray *array; /* of the parameters' gradients */
   /* inputs */
   float *latents;    /* (B, L, Z), zeros at the first position */
   float *text;       /* (B, T, D) */
@@ -128,7 +128,14 @@ switti_gradients_at (const SwittiGradients *self, void *base, gint64 index)
 static inline const float *
 switti_gradients_parameter (const SwittiGradients *self, gsize offset)
 {
-  return switti_parameters_get_values (self->parameters) + offset;
+  return switti_parameters_at (self->parameters, offset);
+}
+
+/* And where its gradient goes. */
+static inline float *
+switti_gradients_gradient (const SwittiGradients *self, gsize offset)
+{
+  return switti_gradient_array_at (self->array, offset);
 }
 
 static inline gboolean
@@ -143,7 +150,7 @@ static inline gboolean
 switti_gradients_multiply_backward (SwittiGradients *self, SwittiProduct product, const SwittiTrainingLinear *linear,
                                     const void *x, const void *dy, void *dx, GError **error)
 {
-  return switti_training_product_backward (&self->products[product], self->parameters, linear, self->values, x, dy, dx,
+  return switti_training_product_backward (&self->products[product], self->parameters, linear, self->array, x, dy, dx,
                                            error);
 }
 

@@ -133,7 +133,6 @@ reserve_inputs (SwittiGradients *self)
   const gint64 b = self->options.batch, c = config->width;
   const SwittiDtype f32 = SWITTI_DTYPE_F32, i32 = SWITTI_DTYPE_I32;
 
-  switti_workspace_place (workspace, &self->values, f32, (gint64) switti_parameters_get_size (self->parameters), 1);
   switti_workspace_place (workspace, &self->latents, f32, self->rows, config->latent);
   switti_workspace_place (workspace, &self->text, f32, b * SWITTI_TEXT_LENGTH, config->context_dim);
   switti_workspace_place (workspace, &self->pooled, f32, b, config->pooled_dim);

@@ -68,11 +68,15 @@ gboolean switti_gradients_evaluate (SwittiGradients *self, const SwittiTrainingB
 gboolean switti_gradients_add (SwittiGradients *self, const SwittiTrainingBatch *batch, double scale,
                                SwittiTrainingLoss *loss, GError **error);
 
+/* After the last of them in a step, where the parameters are shared by ranks: waits until the gradients are those of
+ * all ranks, which are added up; so scale is also divided by the number of ranks. Once a step, on all ranks. */
+gboolean switti_gradients_finish (SwittiGradients *self, GError **error);
+
 /* Logits of the last batch's first `rows` tokens, which is at most loss_rows (tests): host (rows, V). After
  * switti_gradients_evaluate() with loss_rows of at least B L. */
 gboolean switti_gradients_get_logits (SwittiGradients *self, gsize rows, float *logits, GError **error);
 
-/* Device bytes of activations and scratch. */
+/* Device bytes of gradients, activations and scratch. */
 gsize switti_gradients_get_bytes (SwittiGradients *self);
 
 G_END_DECLS

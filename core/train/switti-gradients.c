@@ -64,7 +64,8 @@ switti_gradients_new (SwittiParameters *parameters, const SwittiTransformerConfi
   self->host_rank = g_new (gint32, self->rows);
   self->workspace = switti_workspace_new (self->device);
   switti_gradients_find_parameters (self);
-  if (!switti_gradients_plan (self, error) || !upload_tables (self, error) || !switti_gradients_clear (self, error))
+  self->array = switti_gradient_array_new (parameters, error);
+  if (self->array == NULL || !switti_gradients_plan (self, error) || !upload_tables (self, error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -75,6 +76,7 @@ switti_gradients_free (SwittiGradients *self)
   if (self == NULL)
     return;
   switti_gradients_free_plans (self);
+  switti_gradient_array_free (self->array);
   switti_workspace_free (self->workspace);
   g_free (self->blocks);
   g_free (self->saved);
@@ -114,20 +116,19 @@ switti_gradients_get_pooled_gradient (SwittiGradients *self)
 float *
 switti_gradients_get_values (SwittiGradients *self)
 {
-  return self->values;
+  return switti_gradient_array_get_values (self->array);
 }
 
 gboolean
 switti_gradients_clear (SwittiGradients *self, GError **error)
 {
-  SWITTI_RUN (self->device, clear, self->values, switti_parameters_get_size (self->parameters) * sizeof (float));
-  return TRUE;
+  return switti_gradient_array_clear (self->array, error);
 }
 
 gsize
 switti_gradients_get_bytes (SwittiGradients *self)
 {
-  return switti_workspace_get_bytes (self->workspace);
+  return switti_workspace_get_bytes (self->workspace) + switti_gradient_array_get_bytes (self->array);
 }
 
 /* -- tokens ---------------------------------------------------------------------------------------------------- */
@@ -188,8 +189,10 @@ embed_backward (SwittiGradients *self, GError **error)
   const SwittiTokenEmbedding embedding = token_embedding (self);
 
   SWITTI_RUN (self->device, token_embedding_backward, &embedding, self->level, self->dx,
-              self->values + self->lvl_embed, self->config->rope ? NULL : self->values + self->positions,
-              self->values + self->pos_start, self->values + self->word_embed.bias, self->dc);
+              switti_gradients_gradient (self, self->lvl_embed),
+              self->config->rope ? NULL : switti_gradients_gradient (self, self->positions),
+              switti_gradients_gradient (self, self->pos_start),
+              switti_gradients_gradient (self, self->word_embed.bias), self->dc);
   return switti_gradients_multiply_backward (self, SWITTI_PRODUCT_WORD_EMBED, &self->word_embed, self->latents,
                                              self->dx, NULL, error);
 }
@@ -302,16 +305,81 @@ sum_up (SwittiGradients *self, SwittiTrainingLoss *loss)
 
 /* -- a step ---------------------------------------------------------------------------------------------------- */
 
-static gboolean
-run_forward (SwittiGradients *self, const SwittiTrainingBatch *batch, GError **error)
+/* Units of the parameters (switti-parameters-transformer.c): those of before and behind the blocks are here for the
+ * whole of a run. */
+static guint
+unit_of_block (int block)
 {
-  if (!check_codes (self, batch, error) || !switti_gradients_conditions_forward (self, batch, error)
-      || !embed_forward (self, batch, error))
-    return FALSE;
-  for (int i = 0; i < self->config->depth; i++)
-    if (!switti_gradients_block_forward (self, i, error))
+  return (guint) block + 1;
+}
+
+static gboolean
+begin_run (SwittiGradients *self, gboolean backward, GError **error)
+{
+  const guint outer[] = { 0, unit_of_block (self->config->depth) };
+
+  switti_parameters_release_all (self->parameters);
+  for (gsize i = 0; i < G_N_ELEMENTS (outer); i++)
+    if (!switti_parameters_acquire (self->parameters, outer[i], error)
+        || (backward && !switti_gradient_array_acquire (self->array, outer[i], error)))
+      return FALSE;
+  switti_parameters_prefetch (self->parameters, unit_of_block (0));
+  return TRUE;
+}
+
+static gboolean
+end_run (SwittiGradients *self, gboolean backward, GError **error)
+{
+  const guint outer[] = { 0, unit_of_block (self->config->depth) };
+
+  switti_parameters_release_all (self->parameters);
+  for (gsize i = 0; backward && i < G_N_ELEMENTS (outer); i++)
+    if (!switti_gradient_array_release (self->array, outer[i], error))
       return FALSE;
   return TRUE;
+}
+
+/* The unit after it, in the order of the run, comes while this one is computed with. */
+static gboolean
+acquire_block (SwittiGradients *self, int block, int next, GError **error)
+{
+  if (!switti_parameters_acquire (self->parameters, unit_of_block (block), error))
+    return FALSE;
+  if (next >= 0 && next < self->config->depth)
+    switti_parameters_prefetch (self->parameters, unit_of_block (next));
+  return TRUE;
+}
+
+static gboolean
+run_forward (SwittiGradients *self, const SwittiTrainingBatch *batch, gboolean backward, GError **error)
+{
+  if (!check_codes (self, batch, error) || !begin_run (self, backward, error)
+      || !switti_gradients_conditions_forward (self, batch, error) || !embed_forward (self, batch, error))
+    return FALSE;
+  for (int i = 0; i < self->config->depth; i++)
+    {
+      if (!acquire_block (self, i, i + 1, error) || !switti_gradients_block_forward (self, i, error))
+        return FALSE;
+      switti_parameters_release (self->parameters, unit_of_block (i));
+    }
+  return TRUE;
+}
+
+static gboolean
+run_block_backward (SwittiGradients *self, int block, GError **error)
+{
+  const guint unit = unit_of_block (block);
+
+  if (!acquire_block (self, block, block - 1, error) || !switti_gradient_array_acquire (self->array, unit, error))
+    return FALSE;
+  /* The last block is still there. */
+  if (self->options.recompute && block < self->config->depth - 1
+      && !switti_gradients_block_forward (self, block, error))
+    return FALSE;
+  if (!switti_gradients_block_backward (self, block, error))
+    return FALSE;
+  switti_parameters_release (self->parameters, unit);
+  return switti_gradient_array_release (self->array, unit, error);
 }
 
 static gboolean
@@ -324,13 +392,8 @@ run_backward (SwittiGradients *self, GError **error)
                 (gsize) (self->options.batch * SWITTI_TEXT_LENGTH * (gint64) self->config->context_dim)
                     * sizeof (float));
   for (int i = self->config->depth - 1; i >= 0; i--)
-    {
-      /* The last block is still there. */
-      if (self->options.recompute && i < self->config->depth - 1 && !switti_gradients_block_forward (self, i, error))
-        return FALSE;
-      if (!switti_gradients_block_backward (self, i, error))
-        return FALSE;
-    }
+    if (!run_block_backward (self, i, error))
+      return FALSE;
   return embed_backward (self, error) && switti_gradients_conditions_backward (self, error);
 }
 
@@ -338,7 +401,7 @@ gboolean
 switti_gradients_evaluate (SwittiGradients *self, const SwittiTrainingBatch *batch, SwittiTrainingLoss *loss,
                            GError **error)
 {
-  if (!run_forward (self, batch, error) || !run_loss (self, 0, FALSE, error))
+  if (!run_forward (self, batch, FALSE, error) || !run_loss (self, 0, FALSE, error) || !end_run (self, FALSE, error))
     return FALSE;
   sum_up (self, loss);
   return TRUE;
@@ -348,10 +411,17 @@ gboolean
 switti_gradients_add (SwittiGradients *self, const SwittiTrainingBatch *batch, double scale, SwittiTrainingLoss *loss,
                       GError **error)
 {
-  if (!run_forward (self, batch, error) || !run_loss (self, scale, TRUE, error) || !run_backward (self, error))
+  if (!run_forward (self, batch, TRUE, error) || !run_loss (self, scale, TRUE, error) || !run_backward (self, error)
+      || !end_run (self, TRUE, error))
     return FALSE;
   sum_up (self, loss);
   return TRUE;
+}
+
+gboolean
+switti_gradients_finish (SwittiGradients *self, GError **error)
+{
+  return switti_gradient_array_finish (self->array, error);
 }
 
 gboolean

@@ -23,7 +23,7 @@ SwittiOptimizer *switti_optimizer_new (SwittiParameters *parameters, const Switt
 void switti_optimizer_free (SwittiOptimizer *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiOptimizer, switti_optimizer_free)
 
-/* 2-norm of all gradients but those of frozen parameters. `gradients`: a flat device array. */
+/* 2-norm of all gradients but those of frozen parameters, over all ranks' pieces. `gradients`: a flat device array. */
 gboolean switti_optimizer_measure (SwittiOptimizer *self, const float *gradients, double *norm, GError **error);
 
 /* One step. `norm`, as switti_optimizer_measure() gives it, decides on clipping. Updates the parameters and their

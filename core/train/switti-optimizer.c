@@ -14,9 +14,10 @@ struct _SwittiOptimizer
   SwittiDevice *device;
   SwittiOptimizerOptions options;
   gint64 n_steps;
-  guint n_tensors;                /* parameters that are not frozen */
+  guint n_tensors;                /* parameters that are not frozen, as far as they are here */
   SwittiOptimizerTensor *tensors; /* all but gradient and decay */
-  guint *index;                   /* which parameter a tensor is */
+  guint *index;                   /* which parameter a tensor is of */
+  gsize *places;                  /* where it begins in the flat arrays */
   float *first, *second, *average;
   double *sums; /* device (n_tensors) */
 };
@@ -45,7 +46,8 @@ allocate (SwittiOptimizer *self, GError **error)
       }
   if (self->average != NULL)
     SWITTI_RUN (self->device, copy, self->average, switti_parameters_get_values (self->parameters), bytes);
-  self->sums = switti_device_alloc (self->device, self->n_tensors * sizeof (double), "the gradient's norm", error);
+  self->sums = switti_device_alloc (self->device, MAX (self->n_tensors, 1) * sizeof (double), "the gradient's norm",
+                                    error);
   return self->sums != NULL;
 }
 
@@ -55,21 +57,38 @@ list_tensors (SwittiOptimizer *self)
   guint8 *copies = switti_parameters_get_copies (self->parameters);
   const gsize copy_size = switti_dtype_size (switti_parameters_get_dtype (self->parameters));
 
-  for (guint i = 0, t = 0; i < switti_parameters_get_n (self->parameters); i++)
+  for (guint t = 0; t < self->n_tensors; t++)
+    {
+      const gsize place = self->places[t];
+
+      self->tensors[t].parameter = switti_parameters_get_values (self->parameters) + place;
+      self->tensors[t].first_moment = self->first + place;
+      self->tensors[t].second_moment = self->second + place;
+      self->tensors[t].average = self->average != NULL ? self->average + place : NULL;
+      self->tensors[t].copy = copies != NULL ? copies + place * copy_size : NULL;
+    }
+}
+
+/* What is here of the parameters that are not frozen. */
+static void
+find_tensors (SwittiOptimizer *self)
+{
+  const guint n = switti_parameters_get_n (self->parameters);
+
+  self->tensors = g_new0 (SwittiOptimizerTensor, n);
+  self->index = g_new0 (guint, n);
+  self->places = g_new0 (gsize, n);
+  for (guint i = 0; i < n; i++)
     {
       const SwittiParameter *parameter = switti_parameters_get (self->parameters, i);
+      gsize first, count, place;
 
-      if (parameter->is_frozen)
+      switti_parameters_get_piece (self->parameters, parameter, &first, &count, &place);
+      if (parameter->is_frozen || count == 0)
         continue;
-      self->index[t] = i;
-      self->tensors[t++] = (SwittiOptimizerTensor){
-        .count = (gint64) parameter->count,
-        .parameter = switti_parameters_get_values (self->parameters) + parameter->offset,
-        .first_moment = self->first + parameter->offset,
-        .second_moment = self->second + parameter->offset,
-        .average = self->average != NULL ? self->average + parameter->offset : NULL,
-        .copy = copies != NULL ? copies + parameter->offset * copy_size : NULL,
-      };
+      self->index[self->n_tensors] = i;
+      self->places[self->n_tensors] = place;
+      self->tensors[self->n_tensors++].count = (gint64) count;
     }
 }
 
@@ -77,15 +96,11 @@ SwittiOptimizer *
 switti_optimizer_new (SwittiParameters *parameters, const SwittiOptimizerOptions *options, GError **error)
 {
   g_autoptr (SwittiOptimizer) self = g_new0 (SwittiOptimizer, 1);
-  const guint n = switti_parameters_get_n (parameters);
 
   self->parameters = parameters;
   self->device = g_object_ref (switti_parameters_get_device (parameters));
   self->options = *options;
-  for (guint i = 0; i < n; i++)
-    self->n_tensors += !switti_parameters_get (parameters, i)->is_frozen;
-  self->tensors = g_new0 (SwittiOptimizerTensor, self->n_tensors);
-  self->index = g_new0 (guint, self->n_tensors);
+  find_tensors (self);
   if (!allocate (self, error))
     return NULL;
   list_tensors (self);
@@ -103,6 +118,7 @@ switti_optimizer_free (SwittiOptimizer *self)
   switti_device_free (self->device, self->sums);
   g_free (self->tensors);
   g_free (self->index);
+  g_free (self->places);
   g_object_unref (self->device);
   g_free (self);
 }
@@ -115,7 +131,7 @@ set_tensors (SwittiOptimizer *self, const float *gradients, double decay)
     {
       const SwittiParameter *parameter = switti_parameters_get (self->parameters, self->index[t]);
 
-      self->tensors[t].gradient = gradients + parameter->offset;
+      self->tensors[t].gradient = gradients + self->places[t];
       self->tensors[t].decay = parameter->decays ? (float) decay : 0.0f;
     }
 }
@@ -123,14 +139,21 @@ set_tensors (SwittiOptimizer *self, const float *gradients, double decay)
 gboolean
 switti_optimizer_measure (SwittiOptimizer *self, const float *gradients, double *norm, GError **error)
 {
-  g_autofree double *sums = g_new (double, self->n_tensors);
+  const SwittiSharding *sharding = switti_parameters_get_sharding (self->parameters);
+  g_autofree double *sums = g_new (double, MAX (self->n_tensors, 1));
   double total = 0;
 
   set_tensors (self, gradients, 0);
-  SWITTI_RUN (self->device, squared_norm, self->n_tensors, self->tensors, self->sums);
-  SWITTI_RUN (self->device, download, sums, self->sums, self->n_tensors * sizeof (double));
+  if (self->n_tensors > 0)
+    {
+      SWITTI_RUN (self->device, squared_norm, self->n_tensors, self->tensors, self->sums);
+      SWITTI_RUN (self->device, download, sums, self->sums, self->n_tensors * sizeof (double));
+    }
   for (guint t = 0; t < self->n_tensors; t++)
     total += sums[t];
+  if (sharding != NULL
+      && !switti_collective_all_reduce (sharding->shards, &total, 1, SWITTI_DTYPE_F64, error))
+    return FALSE;
   *norm = sqrt (total);
   return TRUE;
 }
@@ -165,8 +188,10 @@ switti_optimizer_step (SwittiOptimizer *self, const float *gradients, double nor
   if (options->clip > 0 && options->clip / (norm + 1e-6) < 1)
     adamw.gradient_scale = (float) (options->clip / (norm + 1e-6));
   set_tensors (self, gradients, decay);
-  SWITTI_RUN (self->device, adamw, &adamw, self->n_tensors, self->tensors);
+  if (self->n_tensors > 0)
+    SWITTI_RUN (self->device, adamw, &adamw, self->n_tensors, self->tensors);
   self->n_steps++;
+  switti_parameters_forget (self->parameters);
   return TRUE;
 }
 

@@ -45,6 +45,7 @@ add_layer (SwittiParameters *self, const SwittiTextConfig *config, int index)
   const double output_deviation = deviation / sqrt (2.0 * config->layers);
   g_autofree char *layer = g_strdup_printf ("encoder.layers.%d.", index);
 
+  switti_parameters_begin_unit (self, FALSE);
   add_norm (self, layer, "layer_norm1", width);
   /* The three lie side by side: a product takes them for one matrix of 3 * width rows. */
   for (gsize i = 0; i < G_N_ELEMENTS (inputs); i++)
@@ -58,17 +59,28 @@ add_layer (SwittiParameters *self, const SwittiTextConfig *config, int index)
 }
 
 SwittiParameters *
-switti_text_parameters_new (SwittiDevice *device, const SwittiTextConfig *config, SwittiDtype dtype, GError **error)
+switti_text_parameters_new_sharded (SwittiDevice *device, const SwittiTextConfig *config, SwittiDtype dtype,
+                                    SwittiSharding *sharding, GError **error)
 {
   g_autoptr (SwittiParameters) self = switti_parameters_new (device, dtype, DEVIATION);
 
+  switti_parameters_set_sharding (self, sharding);
+  /* Units: embeddings, each layer, the final norm. */
+  switti_parameters_begin_unit (self, TRUE);
   add_matrix (self, g_strdup ("embeddings.token_embedding.weight"), DEVIATION, config->vocab, config->width, FALSE);
   add_matrix (self, g_strdup ("embeddings.position_embedding.weight"), POSITION_DEVIATION, config->positions,
               config->width, FALSE);
   for (int i = 0; i < config->layers; i++)
     add_layer (self, config, i);
+  switti_parameters_begin_unit (self, TRUE);
   add_norm (self, "", "final_layer_norm", config->width);
   if (!switti_parameters_allocate (self, error))
     return NULL;
   return g_steal_pointer (&self);
+}
+
+SwittiParameters *
+switti_text_parameters_new (SwittiDevice *device, const SwittiTextConfig *config, SwittiDtype dtype, GError **error)
+{
+  return switti_text_parameters_new_sharded (device, config, dtype, NULL, error);
 }

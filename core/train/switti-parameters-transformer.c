@@ -63,6 +63,7 @@ add_block (SwittiParameters *self, const SwittiTransformerConfig *config, int in
     { "ada_lin.1", SWITTI_INITIAL_MODULATION, 1, 6 * c, c, TRUE },
   };
 
+  switti_parameters_begin_unit (self, FALSE);
   if (config->crop_cond)
     add_matrix (self, g_strconcat (block, "crop_cond_scales", NULL), SWITTI_INITIAL_ZERO, 1, 1, c, FALSE);
   for (gsize i = 0; i < G_N_ELEMENTS (linears); i++)
@@ -85,6 +86,8 @@ add_all (SwittiParameters *self, const SwittiTransformerConfig *config)
   const gint64 c = config->width, length = switti_schedule_length (&config->schedule);
   const SwittiInitial normal = SWITTI_INITIAL_NORMAL;
 
+  /* Units: what comes before the blocks, each block, what comes behind them. */
+  switti_parameters_begin_unit (self, TRUE);
   switti_parameters_add (self, g_strdup ("pos_start"), normal, 1, 3, (gint64[]){ 1, 1, c }, FALSE);
   if (!config->rope)
     switti_parameters_add (self, g_strdup ("pos_1LC"), normal, 1, 3, (gint64[]){ 1, length, c }, FALSE);
@@ -93,6 +96,7 @@ add_all (SwittiParameters *self, const SwittiTransformerConfig *config)
   add_matrix (self, g_strdup ("lvl_embed.weight"), normal, 1, config->schedule.n_scales, c, FALSE);
   for (int i = 0; i < config->depth; i++)
     add_block (self, config, i);
+  switti_parameters_begin_unit (self, TRUE);
   if (config->crop_cond)
     {
       const gint64 n_frequencies = c / 8;
@@ -107,13 +111,21 @@ add_all (SwittiParameters *self, const SwittiTransformerConfig *config)
 }
 
 SwittiParameters *
-switti_transformer_parameters_new (SwittiDevice *device, const SwittiTransformerConfig *config, SwittiDtype dtype,
-                                   GError **error)
+switti_transformer_parameters_new_sharded (SwittiDevice *device, const SwittiTransformerConfig *config,
+                                           SwittiDtype dtype, SwittiSharding *sharding, GError **error)
 {
   g_autoptr (SwittiParameters) self = switti_parameters_new (device, dtype, sqrt (1.0 / (3.0 * config->width)));
 
+  switti_parameters_set_sharding (self, sharding);
   add_all (self, config);
   if (!switti_parameters_allocate (self, error))
     return NULL;
   return g_steal_pointer (&self);
+}
+
+SwittiParameters *
+switti_transformer_parameters_new (SwittiDevice *device, const SwittiTransformerConfig *config, SwittiDtype dtype,
+                                   GError **error)
+{
+  return switti_transformer_parameters_new_sharded (device, config, dtype, NULL, error);
 }

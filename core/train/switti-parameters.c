@@ -5,6 +5,7 @@
 #include "switti-parameters-private.h"
 
 #include "switti-random-private.h"
+#include "switti-residents-private.h"
 
 #include <math.h>
 #include <string.h>
@@ -24,8 +25,11 @@ struct _SwittiParameters
   SwittiInitialGains gains;
   GArray *list;       /* SwittiParameter */
   GHashTable *by_name; /* name (of the list) -> index */
-  gsize size;
+  gsize size; /* of all ranks' elements */
   gboolean overflow;
+  SwittiSharding *sharding;   /* (nullable) */
+  SwittiUnits *units;
+  SwittiResidents *residents; /* NULL where everything is here */
   float *values;
   void *copies;
 };
@@ -80,13 +84,21 @@ switti_parameters_allocate (SwittiParameters *self, GError **error)
 {
   gsize bytes;
 
+  if (!switti_units_finish (self->units, self->size))
+    self->overflow = TRUE;
   /* An overflow is refused by the device, which says so. */
-  if (self->overflow || !g_size_checked_mul (&bytes, self->size, sizeof (float)))
+  if (self->overflow || !g_size_checked_mul (&bytes, self->units->local_size, sizeof (float)))
     bytes = G_MAXSIZE;
   self->values = switti_device_alloc (self->device, bytes, "the parameters", error);
   if (self->values == NULL)
     return FALSE;
   SWITTI_RUN (self->device, clear, self->values, bytes);
+  if (self->units->n_pieces > 1)
+    {
+      self->residents
+          = switti_residents_new (self->device, self->units, self->sharding, self->values, self->dtype, error);
+      return self->residents != NULL;
+    }
   if (self->dtype == SWITTI_DTYPE_F32)
     return TRUE;
   self->copies = switti_device_alloc (self->device, self->size * switti_dtype_size (self->dtype),
@@ -115,7 +127,25 @@ switti_parameters_new (SwittiDevice *device, SwittiDtype dtype, double deviation
   self->list = g_array_new (FALSE, FALSE, sizeof (SwittiParameter));
   g_array_set_clear_func (self->list, clear_parameter);
   self->by_name = g_hash_table_new (g_str_hash, g_str_equal);
+  self->units = switti_units_new (NULL);
   return self;
+}
+
+void
+switti_parameters_set_sharding (SwittiParameters *self, SwittiSharding *sharding)
+{
+  g_assert (self->list->len == 0 && self->sharding == NULL);
+  if (sharding == NULL)
+    return;
+  self->sharding = switti_sharding_ref (sharding);
+  switti_units_free (self->units);
+  self->units = switti_units_new (sharding);
+}
+
+void
+switti_parameters_begin_unit (SwittiParameters *self, gboolean stays)
+{
+  switti_units_begin (self->units, self->size, stays);
 }
 
 void
@@ -123,6 +153,9 @@ switti_parameters_free (SwittiParameters *self)
 {
   if (self == NULL)
     return;
+  switti_residents_free (self->residents);
+  switti_units_free (self->units);
+  switti_sharding_unref (self->sharding);
   switti_device_free (self->device, self->values);
   switti_device_free (self->device, self->copies);
   g_hash_table_unref (self->by_name);
@@ -176,7 +209,11 @@ switti_parameters_set_gains (SwittiParameters *self, const SwittiInitialGains *g
 static gboolean
 upload (SwittiParameters *self, const SwittiParameter *parameter, const float *values, GError **error)
 {
-  SWITTI_RUN (self->device, upload, self->values + parameter->offset, values, parameter->count * sizeof (float));
+  gsize first, n, local;
+
+  switti_parameters_get_piece (self, parameter, &first, &n, &local);
+  if (n > 0)
+    SWITTI_RUN (self->device, upload, self->values + local, values + first, n * sizeof (float));
   return TRUE;
 }
 
@@ -250,6 +287,7 @@ switti_parameters_load_adapted (SwittiParameters *self, SwittiWeights *weights, 
 gboolean
 switti_parameters_refresh (SwittiParameters *self, GError **error)
 {
+  switti_parameters_forget (self);
   if (self->copies != NULL)
     SWITTI_RUN (self->device, convert, (gint64) self->size, SWITTI_DTYPE_F32, self->values, self->dtype, self->copies);
   return TRUE;
@@ -295,6 +333,12 @@ switti_parameters_find (SwittiParameters *self, const char *name)
 gsize
 switti_parameters_get_size (SwittiParameters *self)
 {
+  return self->units->local_size;
+}
+
+gsize
+switti_parameters_get_whole_size (SwittiParameters *self)
+{
   return self->size;
 }
 
@@ -308,4 +352,111 @@ void *
 switti_parameters_get_copies (SwittiParameters *self)
 {
   return self->copies;
+}
+
+/* -- shards ---------------------------------------------------------------------------------------------------- */
+
+SwittiSharding *
+switti_parameters_get_sharding (SwittiParameters *self)
+{
+  return self->sharding;
+}
+
+const SwittiUnits *
+switti_parameters_get_units (SwittiParameters *self)
+{
+  return self->units;
+}
+
+void
+switti_parameters_get_piece (SwittiParameters *self, const SwittiParameter *parameter, gsize *first, gsize *n,
+                             gsize *local)
+{
+  switti_units_get_piece (self->units, parameter->offset, parameter->count, first, n, local);
+}
+
+/* One unit of `values`, through the device memory `buffer`. */
+static gboolean
+gather_unit (SwittiParameters *self, const SwittiUnit *unit, const float *values, float *buffer, float *whole,
+             GError **error)
+{
+  const guint64 ticket = switti_collective_begin_all_gather (self->sharding->shards, values + unit->local, buffer,
+                                                             unit->piece, SWITTI_DTYPE_F32);
+
+  if (!switti_collective_wait (self->sharding->shards, ticket, error))
+    return FALSE;
+  if (whole != NULL)
+    SWITTI_RUN (self->device, download, whole + unit->begin, buffer, (unit->end - unit->begin) * sizeof (float));
+  return TRUE;
+}
+
+gboolean
+switti_parameters_gather (SwittiParameters *self, const float *values, float *whole, GError **error)
+{
+  gboolean good = TRUE;
+  gsize largest = 0;
+  float *buffer;
+
+  if (self->units->n_pieces == 1)
+    {
+      if (whole != NULL)
+        SWITTI_RUN (self->device, download, whole, values, self->size * sizeof (float));
+      return TRUE;
+    }
+  for (guint i = 0; i < switti_units_get_n (self->units); i++)
+    largest = MAX (largest, switti_units_get (self->units, i)->piece);
+  buffer = switti_device_alloc (self->device, largest * (gsize) self->units->n_pieces * sizeof (float),
+                                "the gathered parameters", error);
+  for (guint i = 0; buffer != NULL && good && i < switti_units_get_n (self->units); i++)
+    good = gather_unit (self, switti_units_get (self->units, i), values, buffer, whole, error);
+  switti_device_free (self->device, buffer);
+  return buffer != NULL && good;
+}
+
+void
+switti_parameters_prefetch (SwittiParameters *self, guint unit)
+{
+  if (self->residents != NULL)
+    switti_residents_prefetch (self->residents, unit);
+}
+
+gboolean
+switti_parameters_acquire (SwittiParameters *self, guint unit, GError **error)
+{
+  return self->residents == NULL || switti_residents_acquire (self->residents, unit, error);
+}
+
+void
+switti_parameters_release (SwittiParameters *self, guint unit)
+{
+  if (self->residents != NULL)
+    switti_residents_release (self->residents, unit);
+}
+
+void
+switti_parameters_release_all (SwittiParameters *self)
+{
+  if (self->residents != NULL)
+    switti_residents_release_all (self->residents);
+}
+
+void
+switti_parameters_forget (SwittiParameters *self)
+{
+  if (self->residents != NULL)
+    switti_residents_invalidate (self->residents);
+}
+
+const float *
+switti_parameters_at (SwittiParameters *self, gsize offset)
+{
+  return self->residents == NULL ? self->values + offset : switti_residents_at (self->residents, offset);
+}
+
+const void *
+switti_parameters_copy_at (SwittiParameters *self, gsize offset)
+{
+  if (self->residents != NULL)
+    return switti_residents_copy_at (self->residents, offset);
+  return (const guint8 *) self->copies + offset * switti_dtype_size (self->dtype);
 }

@@ -33,6 +33,9 @@ gboolean switti_text_gradients_backward (SwittiTextGradients *self, const float 
 float *switti_text_gradients_get_values (SwittiTextGradients *self);
 gboolean switti_text_gradients_clear (SwittiTextGradients *self, GError **error);
 
+/* As switti_gradients_finish(). */
+gboolean switti_text_gradients_finish (SwittiTextGradients *self, GError **error);
+
 /* Device bytes of gradients, activations and scratch. */
 gsize switti_text_gradients_get_bytes (SwittiTextGradients *self);
 

@@ -55,8 +55,8 @@ struct _SwittiTextGradients
   Norm final_norm;
   SwittiTrainingProduct products[SWITTI_TEXT_N_LENGTHS][N_PRODUCTS];
 
+  SwittiGradientArray *array; /* of the parameters' gradients */
   SwittiWorkspace *workspace;
-  float *values;        /* the gradients */
   gint32 *ids, *places; /* (R): tokens, positions */
   float *x;             /* (R, W): the residual stream's end */
   float *out;           /* (R, W): normed; then its gradient */
@@ -171,7 +171,6 @@ plan_memory (SwittiTextGradients *self, GError **error)
       switti_device_get_context (self->device), &norm);
   SwittiWorkspace *workspace = self->workspace;
 
-  switti_workspace_place (workspace, &self->values, f32, (gint64) switti_parameters_get_size (self->parameters), 1);
   switti_workspace_place (workspace, &self->ids, SWITTI_DTYPE_I32, rows, 1);
   switti_workspace_place (workspace, &self->places, SWITTI_DTYPE_I32, rows, 1);
   switti_workspace_place (workspace, &self->x, f32, rows, width);
@@ -219,7 +218,8 @@ switti_text_gradients_new (SwittiParameters *parameters, const SwittiTextConfig 
   self->host_places = g_new0 (gint32, batch * SWITTI_TEXT_LENGTH);
   self->workspace = switti_workspace_new (self->device);
   find_parameters (self);
-  if (!plan_memory (self, error) || !plan_products (self, error) || !switti_text_gradients_clear (self, error))
+  self->array = switti_gradient_array_new (parameters, error);
+  if (self->array == NULL || !plan_memory (self, error) || !plan_products (self, error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -232,6 +232,7 @@ switti_text_gradients_free (SwittiTextGradients *self)
   for (int step = 0; step < SWITTI_TEXT_N_LENGTHS; step++)
     for (int p = 0; p < N_PRODUCTS; p++)
       switti_training_product_clear (&self->products[step][p], self->device);
+  switti_gradient_array_free (self->array);
   switti_workspace_free (self->workspace);
   g_object_unref (self->device);
   g_free (self->layers);
@@ -245,20 +246,25 @@ switti_text_gradients_free (SwittiTextGradients *self)
 float *
 switti_text_gradients_get_values (SwittiTextGradients *self)
 {
-  return self->values;
+  return switti_gradient_array_get_values (self->array);
 }
 
 gboolean
 switti_text_gradients_clear (SwittiTextGradients *self, GError **error)
 {
-  SWITTI_RUN (self->device, clear, self->values, switti_parameters_get_size (self->parameters) * sizeof (float));
-  return TRUE;
+  return switti_gradient_array_clear (self->array, error);
+}
+
+gboolean
+switti_text_gradients_finish (SwittiTextGradients *self, GError **error)
+{
+  return switti_gradient_array_finish (self->array, error);
 }
 
 gsize
 switti_text_gradients_get_bytes (SwittiTextGradients *self)
 {
-  return switti_workspace_get_bytes (self->workspace);
+  return switti_workspace_get_bytes (self->workspace) + switti_gradient_array_get_bytes (self->array);
 }
 
 /* -- both ways ------------------------------------------------------------------------------------------------- */
@@ -266,7 +272,13 @@ switti_text_gradients_get_bytes (SwittiTextGradients *self)
 static const float *
 parameter (const SwittiTextGradients *self, gsize offset)
 {
-  return switti_parameters_get_values (self->parameters) + offset;
+  return switti_parameters_at (self->parameters, offset);
+}
+
+static float *
+gradient (const SwittiTextGradients *self, gsize offset)
+{
+  return switti_gradient_array_at (self->array, offset);
 }
 
 /* Start of column `column` of rows of the dtype of activations. */
@@ -322,7 +334,33 @@ multiply_backward (SwittiTextGradients *self, const Layer *layer, int which, con
                    GError **error)
 {
   return switti_training_product_backward (product_of (self, which), self->parameters, &layer->linear[which],
-                                           self->values, x, dy, dx, error);
+                                           self->array, x, dy, dx, error);
+}
+
+/* Units of the parameters (switti-parameters-text.c): those of before and behind the layers are here for the whole of a
+ * run, a layer's while it is computed with; the unit after it comes meanwhile. */
+static guint
+unit_of_layer (int layer)
+{
+  return (guint) layer + 1;
+}
+
+static gboolean
+acquire_outer (SwittiTextGradients *self, GError **error)
+{
+  switti_parameters_release_all (self->parameters);
+  return switti_parameters_acquire (self->parameters, 0, error)
+         && switti_parameters_acquire (self->parameters, unit_of_layer (self->config.layers), error);
+}
+
+static gboolean
+acquire_layer (SwittiTextGradients *self, int layer, int next, GError **error)
+{
+  if (!switti_parameters_acquire (self->parameters, unit_of_layer (layer), error))
+    return FALSE;
+  if (next >= 0 && next < self->config.layers)
+    switti_parameters_prefetch (self->parameters, unit_of_layer (next));
+  return TRUE;
 }
 
 /* -- forward --------------------------------------------------------------------------------------------------- */
@@ -330,7 +368,8 @@ multiply_backward (SwittiTextGradients *self, const Layer *layer, int which, con
 static gboolean
 embed (SwittiTextGradients *self, const gint32 *ids, const int *n_valid, float *x, GError **error)
 {
-  const void *table = switti_parameters_get_copies (self->parameters);
+  const void *table = self->dtype == SWITTI_DTYPE_F32 ? (const void *) parameter (self, self->tokens)
+                                                      : switti_parameters_copy_at (self->parameters, self->tokens);
   gint64 rows = 0;
 
   self->length = 0;
@@ -349,10 +388,7 @@ embed (SwittiTextGradients *self, const gint32 *ids, const int *n_valid, float *
       }
   SWITTI_RUN (self->device, upload, self->ids, self->host_ids, (gsize) rows * sizeof (gint32));
   SWITTI_RUN (self->device, upload, self->places, self->host_places, (gsize) rows * sizeof (gint32));
-  if (table == NULL)
-    table = parameter (self, 0);
-  SWITTI_RUN (self->device, embed, rows, self->config.width, self->config.vocab, self->dtype,
-              (const guint8 *) table + self->tokens * switti_dtype_size (self->dtype), self->ids,
+  SWITTI_RUN (self->device, embed, rows, self->config.width, self->config.vocab, self->dtype, table, self->ids,
               parameter (self, self->positions), self->length, x);
   return TRUE;
 }
@@ -413,19 +449,22 @@ switti_text_gradients_forward (SwittiTextGradients *self, const gint32 *ids, con
   SwittiLayerNorm norm;
 
   g_assert (hidden_stride >= self->config.width);
-  if (!switti_text_check_ids (&self->config, self->batch, ids, n_valid, error)
+  if (!switti_text_check_ids (&self->config, self->batch, ids, n_valid, error) || !acquire_outer (self, error)
       || !embed (self, ids, n_valid, self->layers[0].x[0], error))
     return FALSE;
   for (int i = 0; i < self->config.layers; i++)
     {
-      if (!layer_forward (self, &self->layers[i], i > 0 ? self->y : NULL, error))
+      if (!acquire_layer (self, i, i + 1, error)
+          || !layer_forward (self, &self->layers[i], i > 0 ? self->y : NULL, error))
         return FALSE;
+      switti_parameters_release (self->parameters, unit_of_layer (i));
       SWITTI_RUN (self->device, copy, i + 1 < self->config.layers ? self->layers[i + 1].x[0] : self->x,
                   self->layers[i].x[1], stream_bytes (self));
     }
   norm = norm_of_rows (self, self->length, SWITTI_DTYPE_F32);
   SWITTI_RUN (self->device, layer_norm, &norm, NULL, self->x, self->y, parameter (self, self->final_norm.weight),
               parameter (self, self->final_norm.bias), NULL, NULL, self->out);
+  switti_parameters_release_all (self->parameters);
   return hand_out (self, hidden, hidden_stride, pooled, error);
 }
 
@@ -467,8 +506,8 @@ norm_backward (SwittiTextGradients *self, const Norm *place, const float *x, con
     .dh = dh,
     .dx = self->dx,
     .dy = has_y ? self->y : NULL,
-    .d_weight = self->values + place->weight,
-    .d_bias = self->values + place->bias,
+    .d_weight = gradient (self, place->weight),
+    .d_bias = gradient (self, place->bias),
   };
 
   SWITTI_RUN (self->device, layer_norm_backward, &norm, &gradients, self->norm_scratch);
@@ -526,23 +565,41 @@ layer_backward (SwittiTextGradients *self, Layer *layer, gboolean has_y, GError 
          && norm_backward (self, &layer->norm[0], layer->x[0], self->dh, self->dtype, has_y, error);
 }
 
+static gboolean
+run_layers_backward (SwittiTextGradients *self, GError **error)
+{
+  for (int i = self->config.layers - 1; i >= 0; i--)
+    {
+      if (!acquire_layer (self, i, i - 1, error)
+          || !switti_gradient_array_acquire (self->array, unit_of_layer (i), error)
+          || !layer_backward (self, &self->layers[i], i > 0, error)
+          || !switti_gradient_array_release (self->array, unit_of_layer (i), error))
+        return FALSE;
+      switti_parameters_release (self->parameters, unit_of_layer (i));
+    }
+  return TRUE;
+}
+
 gboolean
 switti_text_gradients_backward (SwittiTextGradients *self, const float *d_hidden, gint64 hidden_stride,
                                 const float *d_pooled, GError **error)
 {
   const gint64 width = self->config.width, rows = (gint64) self->batch * self->length;
+  const guint last = unit_of_layer (self->config.layers);
 
   g_assert (self->length > 0 && hidden_stride >= width);
   SWITTI_RUN (self->device, clear, self->dx, stream_bytes (self));
-  if (!take_in (self, d_hidden, hidden_stride, d_pooled, error)
-      || !norm_backward (self, &self->final_norm, self->x, self->out, SWITTI_DTYPE_F32, TRUE, error))
+  if (!acquire_outer (self, error) || !switti_gradient_array_acquire (self->array, 0, error)
+      || !switti_gradient_array_acquire (self->array, last, error)
+      || !take_in (self, d_hidden, hidden_stride, d_pooled, error)
+      || !norm_backward (self, &self->final_norm, self->x, self->out, SWITTI_DTYPE_F32, TRUE, error)
+      || !run_layers_backward (self, error))
     return FALSE;
-  for (int i = self->config.layers - 1; i >= 0; i--)
-    if (!layer_backward (self, &self->layers[i], i > 0, error))
-      return FALSE;
   SWITTI_RUN (self->device, embed_backward, rows, width, self->config.vocab, self->ids, self->dx,
-              self->values + self->tokens);
+              gradient (self, self->tokens));
   SWITTI_RUN (self->device, embed_backward, rows, width, self->config.positions, self->places, self->dx,
-              self->values + self->positions);
-  return TRUE;
+              gradient (self, self->positions));
+  switti_parameters_release_all (self->parameters);
+  return switti_gradient_array_release (self->array, 0, error)
+         && switti_gradient_array_release (self->array, last, error);
 }

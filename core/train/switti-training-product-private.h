@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "switti-parameters-private.h"
+#include "switti-gradient-array-private.h"
 
 G_BEGIN_DECLS
 
@@ -36,9 +36,9 @@ void switti_training_product_clear (SwittiTrainingProduct *self, SwittiDevice *d
 
 gboolean switti_training_product_forward (const SwittiTrainingProduct *self, SwittiParameters *parameters,
                                           const SwittiTrainingLinear *linear, const void *x, void *y, GError **error);
-/* Adds the gradients of weight and bias to the flat array `gradients`; dx, unless NULL, is written. */
+/* Adds the gradients of weight and bias; dx, unless NULL, is written. */
 gboolean switti_training_product_backward (const SwittiTrainingProduct *self, SwittiParameters *parameters,
-                                           const SwittiTrainingLinear *linear, float *gradients, const void *x,
-                                           const void *dy, void *dx, GError **error);
+                                           const SwittiTrainingLinear *linear, SwittiGradientArray *gradients,
+                                           const void *x, const void *dy, void *dx, GError **error);
 
 G_END_DECLS

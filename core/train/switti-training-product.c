@@ -59,10 +59,8 @@ switti_training_product_clear (SwittiTrainingProduct *self, SwittiDevice *device
 static const void *
 weight_of (const SwittiTrainingProduct *self, SwittiParameters *parameters, const SwittiTrainingLinear *linear)
 {
-  if (self->w_dtype == SWITTI_DTYPE_F32)
-    return switti_parameters_get_values (parameters) + linear->weight;
-  return (const guint8 *) switti_parameters_get_copies (parameters)
-         + linear->weight * switti_dtype_size (self->w_dtype);
+  return self->w_dtype == SWITTI_DTYPE_F32 ? (const void *) switti_parameters_at (parameters, linear->weight)
+                                           : switti_parameters_copy_at (parameters, linear->weight);
 }
 
 gboolean
@@ -70,20 +68,22 @@ switti_training_product_forward (const SwittiTrainingProduct *self, SwittiParame
                                  const SwittiTrainingLinear *linear, const void *x, void *y, GError **error)
 {
   SWITTI_RUN (switti_parameters_get_device (parameters), gemm, self->forward, x, weight_of (self, parameters, linear),
-              linear->has_bias ? switti_parameters_get_values (parameters) + linear->bias : NULL, y);
+              linear->has_bias ? switti_parameters_at (parameters, linear->bias) : NULL, y);
   return TRUE;
 }
 
 gboolean
 switti_training_product_backward (const SwittiTrainingProduct *self, SwittiParameters *parameters,
-                                  const SwittiTrainingLinear *linear, float *gradients, const void *x, const void *dy,
-                                  void *dx, GError **error)
+                                  const SwittiTrainingLinear *linear, SwittiGradientArray *gradients, const void *x,
+                                  const void *dy, void *dx, GError **error)
 {
   SwittiDevice *device = switti_parameters_get_device (parameters);
 
-  SWITTI_RUN (device, gemm, self->weight, dy, x, NULL, gradients + linear->weight);
+  SWITTI_RUN (device, gemm, self->weight, dy, x, NULL,
+              switti_gradient_array_at (gradients, linear->weight));
   if (linear->has_bias)
-    SWITTI_RUN (device, column_sum, self->rows, self->n, self->dy_dtype, dy, self->n, gradients + linear->bias);
+    SWITTI_RUN (device, column_sum, self->rows, self->n, self->dy_dtype, dy, self->n,
+                switti_gradient_array_at (gradients, linear->bias));
   if (dx != NULL)
     SWITTI_RUN (device, gemm, self->input, dy, weight_of (self, parameters, linear), NULL, dx);
   return TRUE;
