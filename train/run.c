@@ -21,6 +21,7 @@ typedef struct
   SwittiTrainer *trainer;
   TrainImages *images, *validation;
   TrainLog *log;
+  TrainEvents *events;
   SwittiTrainingState state;
   gint64 saved_step; /* of the newest checkpoint */
   int batch;         /* images of a part */
@@ -61,6 +62,7 @@ static void
 run_clear (Run *self)
 {
   train_log_free (self->log);
+  train_events_free (self->events);
   train_images_free (self->images);
   train_images_free (self->validation);
   switti_trainer_free (self->trainer);
@@ -144,6 +146,9 @@ begin (Run *self, GError **error)
   self->log = train_log_new (options, &self->state, self->model->transformer.schedule.n_scales, error);
   if (self->log == NULL)
     return FALSE;
+  self->events = train_events_new (options, &self->state, &self->model->transformer, error);
+  if (self->events == NULL)
+    return FALSE;
   train_say (_ ("%.1f million parameters on %s, %u images, %.2f GB of activations and gradients."),
              (double) switti_training_model_count (self->model) * 1e-6, switti_device_get_description (self->device),
              train_images_get_n (self->images), (double) switti_trainer_get_bytes (self->trainer) * 1e-9);
@@ -179,7 +184,9 @@ validate (Run *self, GError **error)
           total.scale_top5[s] += (loss.scale_top5[s] - total.scale_top5[s]) / (double) n;
         }
     }
-  return n == 0 || train_log_validation (self->log, self->state.step, &total, n * self->batch, error);
+  return n == 0
+         || (train_log_validation (self->log, self->state.step, &total, n * self->batch, error)
+             && train_events_validation (self->events, self->state.step, &total, error));
 }
 
 /* Adds to what went wrong with a checkpoint which one is whole. */
@@ -241,6 +248,7 @@ take_step (Run *self, GError **error)
   SwittiTrainingImages images;
   SwittiStepReport report = { 0 };
 
+  switti_trainer_set_statistics (self->trainer, train_events_begin_step (self->events, self->state.step + 1));
   if (!switti_trainer_begin_step (self->trainer, error))
     return FALSE;
   for (int i = 0; i < self->options->grad_accum; i++)
@@ -255,7 +263,18 @@ take_step (Run *self, GError **error)
   self->state.step++;
   self->state.samples += self->options->bs;
   self->state.loss = report.loss.loss;
-  return train_log_step (self->log, self->state.step, &report, error);
+  switti_trainer_set_statistics (self->trainer, NULL);
+  return train_log_step (self->log, self->state.step, &report, error)
+         && train_events_step (self->events, self->state.step, &report, error);
+}
+
+/* Pictures of the weights as they are now, painted as the plug-in would: from the model folder. */
+static gboolean
+paint (Run *self, GError **error)
+{
+  return save (self, error) && switti_checkpoints_wait (self->checkpoints, error)
+         && train_events_paint (self->events, self->state.step, switti_checkpoints_get_newest (self->checkpoints),
+                                self->device, error);
 }
 
 static gboolean
@@ -270,6 +289,8 @@ train (Run *self, GError **error)
       if (options->val_iters > 0 && self->state.step % options->val_iters == 0 && !validate (self, error))
         return FALSE;
       if (self->state.step % options->save_iters == 0 && !save (self, error))
+        return FALSE;
+      if (train_events_wants_pictures (self->events, self->state.step) && !paint (self, error))
         return FALSE;
     }
   return save_at_end (self, error);

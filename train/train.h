@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "cli.h"
+#include "switti-sheet-private.h"
 #include "switti-training-checkpoints-private.h"
 #include "switti-training-options-private.h"
 #include "switti-trainer-private.h"
@@ -67,6 +69,43 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TrainLog, train_log_free)
 gboolean train_log_step (TrainLog *self, gint64 step, const SwittiStepReport *report, GError **error);
 gboolean train_log_validation (TrainLog *self, gint64 step, const SwittiTrainingLoss *loss, gint64 n_images,
                                GError **error);
+/* -- what TensorBoard is shown (events.c) --------------------------------------------------------------------- */
+
+typedef struct _TrainEvents TrainEvents;
+
+/* Starts an event file in OUT/tb_logs. `state`: where the run begins. */
+TrainEvents *train_events_new (const SwittiTrainingOptions *options, const SwittiTrainingState *state,
+                               const SwittiTransformerConfig *transformer, GError **error);
+void train_events_free (TrainEvents *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TrainEvents, train_events_free)
+
+/* Where the logits of step `step` (from 1) are to be noted: cleared, or NULL for a step that nothing is told of. */
+SwittiLogitStatistics *train_events_begin_step (TrainEvents *self, gint64 step);
+gboolean train_events_step (TrainEvents *self, gint64 step, const SwittiStepReport *report, GError **error);
+gboolean train_events_validation (TrainEvents *self, gint64 step, const SwittiTrainingLoss *loss, GError **error);
+/* Whether pictures are to be painted after that step, from a checkpoint of it. */
+gboolean train_events_wants_pictures (TrainEvents *self, gint64 step);
+gboolean train_events_paint (TrainEvents *self, gint64 step, const char *model, SwittiDevice *device, GError **error);
+
+/* -- contact sheets (paint.c) ---------------------------------------------------------------------------------- */
+
+/* The lines of a file that are neither empty nor begin with '#'; (transfer full). */
+char **train_read_prompts (const char *path, GError **error);
+
+typedef struct
+{
+  const char *model;
+  SwittiDevice *device;
+  char **prompts;
+  int n_seeds;               /* pictures of a prompt, of seeds `seed`, seed + 1 … */
+  guint64 seed;
+  int columns;               /* 0: one prompt a row, or with one seed as many as rows */
+  CliParameters *parameters; /* of the sampler, or NULL for the model's */
+} TrainPainting;
+
+/* Every prompt with every seed. (transfer full) */
+SwittiSheet *train_paint (const TrainPainting *painting, GCancellable *cancellable, GError **error);
+
 /* A sentence on stderr. */
 void train_say (const char *format, ...) G_GNUC_PRINTF (1, 2);
 

@@ -91,6 +91,8 @@ struct _SwittiGradients
   float **x;                           /* depth + 1 of (R, C): the residual stream before each block, and at the end */
   SwittiSavedBlock *saved;             /* depth of them, or one with recompute */
   void *head_input;                    /* t (R, C) */
+  SwittiLogitStatistics *statistics;   /* the caller's, or NULL */
+  float *host_logits;                  /* (loss_rows, V): made for statistics */
   float *logits;                       /* (loss_rows, V) */
   float *row_loss;                     /* (R) */
   gint32 *row_rank;                    /* (R) */

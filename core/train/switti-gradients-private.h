@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "switti-logit-statistics-private.h"
 #include "switti-parameters-private.h"
 
 G_BEGIN_DECLS
@@ -71,6 +72,9 @@ gboolean switti_gradients_add (SwittiGradients *self, const SwittiTrainingBatch 
 /* After the last of them in a step, where the parameters are shared by ranks: waits until the gradients are those of
  * all ranks, which are added up; so scale is also divided by the number of ranks. Once a step, on all ranks. */
 gboolean switti_gradients_finish (SwittiGradients *self, GError **error);
+
+/* Adds the logits of all runs to come to `statistics`, for which they are copied to the host; NULL ends that. */
+void switti_gradients_set_statistics (SwittiGradients *self, SwittiLogitStatistics *statistics);
 
 /* Logits of the last batch's first `rows` tokens, which is at most loss_rows (tests): host (rows, V). After
  * switti_gradients_evaluate() with loss_rows of at least B L. */

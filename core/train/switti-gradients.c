@@ -85,6 +85,7 @@ switti_gradients_free (SwittiGradients *self)
   g_free (self->host_frequencies);
   g_free (self->host_loss);
   g_free (self->host_rank);
+  g_free (self->host_logits);
   g_object_unref (self->device);
   g_free (self);
 }
@@ -213,6 +214,20 @@ head_norm (const SwittiGradients *self)
   };
 }
 
+/* Before the cross-entropy, which may write over them. */
+static gboolean
+note_logits (SwittiGradients *self, gint64 first, gint64 rows, GError **error)
+{
+  if (self->statistics == NULL)
+    return TRUE;
+  if (self->host_logits == NULL)
+    self->host_logits = g_new (float, self->options.loss_rows * (gint64) self->config->vocab);
+  if (!switti_gradients_get_logits (self, (gsize) rows, self->host_logits, error))
+    return FALSE;
+  switti_logit_statistics_add (self->statistics, first, rows, self->host_logits);
+  return TRUE;
+}
+
 /* Tokens [first, first + rows): logits, loss, and with `backward` the gradients of the head and of its input. */
 static gboolean
 run_loss_chunk (SwittiGradients *self, gint64 first, gint64 rows, double scale, gboolean backward, GError **error)
@@ -228,7 +243,8 @@ run_loss_chunk (SwittiGradients *self, gint64 first, gint64 rows, double scale, 
     .d_dtype = self->dtype,
   };
 
-  if (!switti_gradients_multiply (self, product, &self->head, input, self->logits, error))
+  if (!switti_gradients_multiply (self, product, &self->head, input, self->logits, error)
+      || !note_logits (self, first, rows, error))
     return FALSE;
   SWITTI_RUN (self->device, cross_entropy, &cross_entropy, self->logits, self->codes + first, self->row_loss + first,
               self->row_rank + first, backward ? self->d_logits : NULL);
@@ -416,6 +432,12 @@ switti_gradients_add (SwittiGradients *self, const SwittiTrainingBatch *batch, d
     return FALSE;
   sum_up (self, loss);
   return TRUE;
+}
+
+void
+switti_gradients_set_statistics (SwittiGradients *self, SwittiLogitStatistics *statistics)
+{
+  self->statistics = statistics;
 }
 
 gboolean

@@ -54,6 +54,9 @@ gboolean switti_trainer_finish_step (SwittiTrainer *self, gint64 step, SwittiSte
 gboolean switti_trainer_evaluate (SwittiTrainer *self, const SwittiTrainingImages *images, SwittiTrainingLoss *loss,
                                   GError **error);
 
+/* Adds the logits of all images to come to `statistics`; NULL ends that. */
+void switti_trainer_set_statistics (SwittiTrainer *self, SwittiLogitStatistics *statistics);
+
 /* Device bytes of activations, gradients and scratch. */
 gsize switti_trainer_get_bytes (SwittiTrainer *self);
 

@@ -141,6 +141,12 @@ switti_trainer_get_codes (SwittiTrainer *self)
   return self->codes;
 }
 
+void
+switti_trainer_set_statistics (SwittiTrainer *self, SwittiLogitStatistics *statistics)
+{
+  switti_gradients_set_statistics (self->gradients, statistics);
+}
+
 gsize
 switti_trainer_get_bytes (SwittiTrainer *self)
 {

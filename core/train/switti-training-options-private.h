@@ -42,6 +42,8 @@ typedef struct
   int loss_rows;
   /* output */
   char *out, *exp_name, *save_dtype;
+  char *sample_prompts;
+  int log_images_iters;
   int log_iters, save_iters, global_save_iters, keep, val_iters, val_images;
   /* where to compute */
   char *device;

@@ -100,6 +100,10 @@ const SwittiOptionInfo switti_training_option_info[] = {
   INTEGER ("keep", keep, 1, 1e6, "3", N_ ("Other checkpoints to keep")),
   INTEGER ("val-iters", val_iters, 0, 1e9, "0", N_ ("Steps between looks at the loss on val2014; 0: none")),
   INTEGER ("val-images", val_images, 1, 1e9, "5000", N_ ("How many of its images")),
+  STRING ("sample-prompts", sample_prompts, NULL, N_ ("File with prompts, a line each, to paint for TensorBoard"),
+          N_ ("FILE")),
+  INTEGER ("log-images-iters", log_images_iters, 1, 1e9, "1000",
+           N_ ("Steps between such pictures; each begins with a checkpoint")),
   /* where to compute */
   STRING ("device", device, "auto", N_ ("auto, cpu, cuda or cuda:N"), N_ ("DEVICE")),
   INTEGER ("threads", threads, 0, 4096, "0", N_ ("Threads of the processor; 0: all")),
