@@ -154,8 +154,9 @@ static void
 update (TrainLog *self, const SwittiStepReport *report)
 {
   const gint64 now = g_get_monotonic_time ();
-  const double share = 1.0 / (double) MIN (++self->n_shown, SPEED_STEPS);
+  const double share = 1.0 / (double) MIN (self->n_shown + 1, SPEED_STEPS);
 
+  self->n_shown++;
   self->seconds += ((double) (now - self->last) / G_TIME_SPAN_SECOND - self->seconds) * share;
   self->loss += (report->loss.loss - self->loss) * share;
   self->tokens = (double) report->tokens;

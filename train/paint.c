@@ -41,8 +41,8 @@ train_read_prompts (const char *path, GError **error)
       g_ptr_array_add (prompts, g_strdup (*line));
   if (prompts->len == 0)
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, _ ("There is no prompt in “%s”: write one in each line."),
-                   path);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                   _ ("There is no prompt in “%s”: write one in each line."), path);
       return NULL;
     }
   g_ptr_array_add (prompts, NULL);
