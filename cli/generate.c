@@ -8,6 +8,7 @@
 #include "switti-bundle-private.h"
 #include "switti-error.h"
 #include "switti-generator-private.h"
+#include "switti-recipe-private.h"
 
 #include <errno.h>
 #include <glib/gi18n.h>
@@ -16,9 +17,6 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* A recipe is some hundred bytes, and a long prompt. */
-#define MAX_RECIPE_BYTES (4 * 1024 * 1024)
 
 typedef struct
 {
@@ -60,41 +58,12 @@ generate_clear (Generate *self)
 /* -- the recipe ---------------------------------------------------------------------------------------------- */
 
 static gboolean
-is_png (const char *path)
-{
-  guint8 start[8] = { 0 };
-  FILE *file = g_fopen (path, "rb");
-  gsize n = file ? fread (start, 1, sizeof start, file) : 0;
-
-  if (file)
-    fclose (file);
-  return n == sizeof start && memcmp (start, "\x89PNG\r\n\x1a\n", sizeof start) == 0;
-}
-
-static gboolean
 load_recipe (Generate *self, GError **error)
 {
-  g_autoptr (GError) local = NULL;
-  GStatBuf status;
-
   if (self->recipe_path == NULL)
     return TRUE;
-  if (is_png (self->recipe_path))
-    {
-      self->recipe = switti_image_load_recipe (self->recipe_path, error);
-      return self->recipe != NULL;
-    }
-  if (g_stat (self->recipe_path, &status) == 0 && status.st_size > MAX_RECIPE_BYTES)
-    {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("%s is too large for a recipe."), self->recipe_path);
-      return FALSE;
-    }
-  if (!g_file_get_contents (self->recipe_path, &self->recipe, NULL, &local))
-    {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot read the recipe: %s."), local->message);
-      return FALSE;
-    }
-  return TRUE;
+  self->recipe = switti_recipe_load (self->recipe_path, error);
+  return self->recipe != NULL;
 }
 
 /* A text of the recipe, or NULL. */

@@ -21,6 +21,7 @@
 typedef struct
 {
   const SwittiSettings *settings;
+  SwittiCapture *capture;
   GCancellable *cancellable;
   GMainLoop *loop;
 
@@ -96,13 +97,14 @@ paint (SwittiPainting *self, GError **error)
   g_mutex_unlock (&self->lock);
 
   request = switti_settings_to_request (self->settings, bundle);
+  /* Before the model is loaded; what it starts from comes after. */
   if (!switti_request_validate (request, bundle, error))
     return NULL;
   device = switti_device_new (self->settings->device, 0, error);
   if (!device)
     return NULL;
   generator = switti_generator_new (bundle, device, self->settings->precision, self->cancellable, error);
-  if (!generator)
+  if (!generator || !switti_capture_prepare (self->capture, generator, request, self->cancellable, error))
     return NULL;
   return switti_generator_generate (generator, request, self->cancellable, note_progress, self, error);
 }
@@ -146,12 +148,13 @@ run_on_loop (SwittiPainting *self)
 }
 
 GPtrArray *
-switti_painting_run (const SwittiSettings *settings, GError **error)
+switti_painting_run (const SwittiSettings *settings, SwittiCapture *capture, GError **error)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   SwittiPainting self = {
     .settings = settings,
+    .capture = capture,
     .cancellable = cancellable,
     .loop = loop,
     .scale = LOADING,

@@ -4,9 +4,10 @@
  */
 #include "switti-build-config.h"
 
-#include "switti-canvas.h"
+#include "switti-capture.h"
 #include "switti-dialog.h"
 #include "switti-painting.h"
+#include "switti-placing.h"
 #include "switti-settings.h"
 
 #include <glib/gi18n.h>
@@ -24,25 +25,6 @@ struct _SwittiPlugIn
 
 G_DEFINE_FINAL_TYPE (SwittiPlugIn, switti_plug_in, GIMP_TYPE_PLUG_IN)
 
-/* Puts the pictures where the settings say; @image is the open image or NULL, and becomes the one painted into. */
-static GPtrArray *
-place_pictures (const SwittiSettings *settings, GPtrArray *pictures, GimpImage **image, gboolean show, GError **error)
-{
-  GPtrArray *layers;
-
-  if (*image && settings->output != SWITTI_OUTPUT_NEW_IMAGE)
-    layers = switti_canvas_add_layers (*image, pictures, settings->prompt, error);
-  else
-    {
-      layers = switti_canvas_new_image (pictures, settings->prompt, image, error);
-      if (layers && show)
-        gimp_display_new (*image);
-    }
-  if (layers && show)
-    gimp_displays_flush ();
-  return layers;
-}
-
 static GimpValueArray *
 new_success (GimpProcedure *procedure, GimpImage *image, GPtrArray *layers)
 {
@@ -53,12 +35,29 @@ new_success (GimpProcedure *procedure, GimpImage *image, GPtrArray *layers)
   return values;
 }
 
+static GPtrArray *
+paint_at_once (GimpProcedureConfig *config, GimpRunMode run_mode, GimpImage **image, GimpDrawable **drawables,
+               GError **error)
+{
+  g_autoptr (SwittiSettings) settings = switti_settings_new (config);
+  g_autoptr (SwittiCapture) capture = NULL;
+  g_autoptr (GPtrArray) pictures = NULL;
+
+  if (!switti_settings_check (settings, *image != NULL, error))
+    return NULL;
+  capture = switti_capture_new (settings, *image, drawables, error);
+  if (capture == NULL)
+    return NULL;
+  pictures = switti_painting_run (settings, capture, error);
+  if (pictures == NULL)
+    return NULL;
+  return switti_placing_run (settings, capture, pictures, image, run_mode != GIMP_RUN_NONINTERACTIVE, error);
+}
+
 static GimpValueArray *
 run_procedure (GimpProcedure *procedure, GimpRunMode run_mode, GimpImage *image, GimpDrawable **drawables,
                GimpProcedureConfig *config, gpointer run_data)
 {
-  g_autoptr (SwittiSettings) settings = NULL;
-  g_autoptr (GPtrArray) pictures = NULL;
   g_autoptr (GPtrArray) layers = NULL;
   GError *error = NULL;
 
@@ -66,11 +65,7 @@ run_procedure (GimpProcedure *procedure, GimpRunMode run_mode, GimpImage *image,
   if (run_mode == GIMP_RUN_INTERACTIVE && !switti_dialog_run (procedure, config, image))
     return gimp_procedure_new_return_values (procedure, GIMP_PDB_CANCEL, NULL);
 
-  settings = switti_settings_new (config);
-  if (switti_settings_check (settings, image != NULL, &error))
-    pictures = switti_painting_run (settings, &error);
-  if (pictures)
-    layers = place_pictures (settings, pictures, &image, run_mode != GIMP_RUN_NONINTERACTIVE, &error);
+  layers = paint_at_once (config, run_mode, &image, drawables, &error);
   if (!layers)
     return gimp_procedure_new_return_values (procedure, GIMP_PDB_EXECUTION_ERROR, error);
   return new_success (procedure, image, layers);
@@ -118,7 +113,8 @@ create_procedure (GimpPlugIn *plug_in, const char *name)
   gimp_procedure_set_documentation (
       procedure, _ ("Paint what a prompt says"),
       _ ("Generates pictures from words with a scale-wise transformer, on this computer. The pictures become a new "
-         "image, or layers of the open image: there they fill the selection and are masked by it. Each layer carries "
+         "image, or layers of the open image: there they fill the selection and are masked by it. They may also start "
+         "from what is there: fill a selection so that it fits what is around it, or vary a layer. Each layer carries "
          "its recipe, a JSON object with every parameter, as the parasite “plug-in-switti/recipe”."),
       PROCEDURE);
   gimp_procedure_set_attribution (procedure, "Switti for GIMP", "LGPL-3.0-or-later", "2026");

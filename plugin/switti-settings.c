@@ -7,6 +7,7 @@
 #include "switti-settings.h"
 
 #include <glib/gi18n.h>
+#include <json-glib/json-glib.h>
 
 /* The largest seed: PDB integers have 32 bits and its doubles hold every integer up to 2^53 exactly. */
 #define MAX_SEED 9007199254740992.0
@@ -76,7 +77,9 @@ declare_what (GimpProcedure *procedure)
       "auto", SWITTI_OUTPUT_AUTO, _ ("Layer of the open image, if any"),
       _ ("Layers of the open image, or a new image where none is open"),
       "new-image", SWITTI_OUTPUT_NEW_IMAGE, _ ("New image"), _ ("A new image"),
-      "new-layer", SWITTI_OUTPUT_NEW_LAYER, _ ("New layer"), _ ("Layers of the open image, at the selection"), NULL),
+      "new-layer", SWITTI_OUTPUT_NEW_LAYER, _ ("New layer"), _ ("Layers of the open image, at the selection"),
+      "layer-group", SWITTI_OUTPUT_LAYER_GROUP, _ ("Layer group"),
+      _ ("One group with all pictures, of which the first is visible"), NULL),
     "auto", G_PARAM_READWRITE);
 }
 
@@ -125,6 +128,7 @@ void
 switti_settings_declare_arguments (GimpProcedure *procedure)
 {
   declare_what (procedure);
+  switti_start_declare_arguments (procedure);
   declare_sampling (procedure);
   declare_how (procedure);
 }
@@ -143,6 +147,49 @@ get_knob (GimpProcedureConfig *config, const SwittiKnob *knob)
     }
   g_object_get (config, knob->name, &integer, NULL);
   return integer;
+}
+
+static char *
+dup_text (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && json_node_get_value_type (node) == G_TYPE_STRING ? json_node_dup_string (node) : NULL;
+}
+
+/* What the arguments leave open and is not the request's is as the recipe says, where that can be had here. */
+static void
+take_runtime (SwittiSettings *self)
+{
+  g_autoptr (JsonNode) root = json_from_string (self->start.recipe, NULL);
+  g_autofree char *model = dup_text (json_node_get_object (root), "model");
+  g_autofree char *precision = dup_text (json_node_get_object (root), "precision");
+  g_auto (GStrv) installed = switti_bundle_list ();
+
+  if (self->model == NULL && model && g_strv_contains ((const char *const *) installed, model))
+    self->model = g_steal_pointer (&model);
+  if (self->precision == SWITTI_PRECISION_AUTO && precision)
+    self->precision = g_str_equal (precision, "bf16") ? SWITTI_PRECISION_BF16 : SWITTI_PRECISION_F32;
+}
+
+/* The prompt and the seed, where the arguments leave them open. */
+static void
+take_recipe (SwittiSettings *self, gboolean seed_is_open)
+{
+  g_autoptr (SwittiRequest) request = switti_request_new (NULL);
+  g_autofree char *prompt = NULL;
+  guint64 seed;
+
+  switti_request_apply_json (request, self->start.recipe, NULL);
+  g_object_get (request, "prompt", &prompt, "seed", &seed, NULL);
+  if (!*self->prompt)
+    {
+      g_free (self->prompt);
+      self->prompt = g_strdup (prompt);
+    }
+  if (seed_is_open)
+    self->seed = seed;
+  take_runtime (self);
 }
 
 SwittiSettings *
@@ -171,6 +218,9 @@ switti_settings_new (GimpProcedureConfig *config)
   self->output = (SwittiOutput) gimp_procedure_config_get_choice_id (config, "output");
   for (int i = 0; i < SWITTI_N_KNOBS; i++)
     self->knobs[i] = get_knob (config, &switti_knobs[i]);
+  switti_start_init (&self->start, config, &self->recipe_error);
+  if (self->start.recipe)
+    take_recipe (self, seed < 0.0);
   return self;
 }
 
@@ -183,16 +233,29 @@ switti_settings_free (SwittiSettings *self)
   g_free (self->negative_prompt);
   g_free (self->model);
   g_free (self->device);
+  switti_start_clear (&self->start);
+  g_clear_error (&self->recipe_error);
   g_free (self);
 }
 
 gboolean
 switti_settings_check (const SwittiSettings *self, gboolean image_is_open, GError **error)
 {
-  if (!*self->prompt)
+  if (self->recipe_error)
+    {
+      g_propagate_error (error, g_error_copy (self->recipe_error));
+      return FALSE;
+    }
+  if (!*self->prompt && self->start.recipe == NULL)
     {
       g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
                            _ ("The prompt is empty; write in a few words what to paint."));
+      return FALSE;
+    }
+  if (self->start.mode != SWITTI_MODE_NEW && !image_is_open)
+    {
+      g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                           _ ("No image is open to start from; open one, or choose to paint a new picture."));
       return FALSE;
     }
   if (self->output == SWITTI_OUTPUT_NEW_LAYER && !image_is_open)
@@ -209,8 +272,15 @@ switti_settings_to_request (const SwittiSettings *self, SwittiBundle *bundle)
 {
   SwittiRequest *request = switti_request_new (bundle);
 
-  g_object_set (request, "prompt", self->prompt, "negative-prompt", self->negative_prompt, "seed", self->seed, "count",
-                self->count, "batch", self->batch, NULL);
+  /* It was read when the settings were made. */
+  if (self->start.recipe)
+    switti_request_apply_json (request, self->start.recipe, NULL);
+  if (*self->negative_prompt || self->start.recipe == NULL)
+    g_object_set (request, "negative-prompt", self->negative_prompt, NULL);
+  g_object_set (request, "prompt", self->prompt, "seed", self->seed, "count", self->count, "batch", self->batch, NULL);
+  if (self->start.mode != SWITTI_MODE_NEW)
+    g_object_set (request, "source", NULL, "mask", NULL, "keep-scales",
+                  switti_start_keep_scales (&self->start, switti_bundle_get_n_scales (bundle)), NULL);
   if (self->smooth >= 0)
     g_object_set (request, "smooth", self->smooth, NULL);
   for (int i = 0; i < SWITTI_N_KNOBS; i++)

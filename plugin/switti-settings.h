@@ -4,9 +4,7 @@
  */
 #pragma once
 
-#include "switti.h"
-
-#include <libgimp/gimp.h>
+#include "switti-start.h"
 
 G_BEGIN_DECLS
 
@@ -16,6 +14,7 @@ typedef enum
   SWITTI_OUTPUT_AUTO, /* layers of the open image, or a new image where none is open */
   SWITTI_OUTPUT_NEW_IMAGE,
   SWITTI_OUTPUT_NEW_LAYER,
+  SWITTI_OUTPUT_LAYER_GROUP,
 } SwittiOutput;
 
 /* A numeric argument that has the name of a property of #SwittiRequest; any value below 0 is the model's default. */
@@ -56,6 +55,8 @@ typedef struct
   double knobs[SWITTI_N_KNOBS];
   SwittiPrecision precision;
   SwittiOutput output;
+  SwittiStart start;
+  GError *recipe_error; /* why start has no recipe though one was named, or NULL */
 } SwittiSettings;
 
 void switti_settings_declare_arguments (GimpProcedure *procedure);

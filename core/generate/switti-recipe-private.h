@@ -45,6 +45,9 @@ JsonObject *switti_recipe_build (const SwittiParameters *parameters, SwittiBundl
 /* Pretty-printed; free with g_free(). Takes over object. */
 char *switti_recipe_to_string (JsonObject *object);
 
+/* From a PNG that switti_image_save_png() wrote, or a JSON file; free with g_free(). */
+char *switti_recipe_load (const char *path, GError **error);
+
 void switti_parameters_copy (const SwittiParameters *from, SwittiParameters *to);
 void switti_parameters_clear (SwittiParameters *parameters);
 

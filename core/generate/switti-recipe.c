@@ -9,14 +9,19 @@
 
 #include "switti-config-private.h"
 #include "switti-error.h"
+#include "switti-png-private.h"
 #include "switti-source-private.h"
 #include "switti-version.h"
 
 #include <glib/gi18n-lib.h>
+#include <glib/gstdio.h>
 #include <math.h>
 
 /* Numbers up to here are exact in every JSON reader, those that hold numbers as double included. */
 #define EXACT_INTEGER_LIMIT (G_GUINT64_CONSTANT (1) << 53)
+
+/* A recipe is some hundred bytes, a long prompt, and the codes of a source. */
+#define MAX_RECIPE_BYTES (4 * 1024 * 1024)
 
 #define PARAMETER(name, published_name, kind_name, member, low, high, off)                                            \
   {                                                                                                                   \
@@ -343,4 +348,33 @@ switti_recipe_to_string (JsonObject *object)
 
   json_node_take_object (node, object);
   return json_to_string (node, TRUE);
+}
+
+static gboolean
+is_png (const char *path)
+{
+  guint8 start[8] = { 0 };
+  FILE *file = g_fopen (path, "rb");
+  gsize n = file ? fread (start, 1, sizeof start, file) : 0;
+
+  if (file)
+    fclose (file);
+  return n == sizeof start && memcmp (start, "\x89PNG\r\n\x1a\n", sizeof start) == 0;
+}
+
+char *
+switti_recipe_load (const char *path, GError **error)
+{
+  g_autofree char *display = g_filename_display_name (path);
+  g_autoptr (GError) local = NULL;
+  char *recipe = NULL;
+  GStatBuf status;
+
+  if (is_png (path))
+    return switti_png_load_recipe (path, error);
+  if (g_stat (path, &status) == 0 && status.st_size > MAX_RECIPE_BYTES)
+    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("%s is too large for a recipe."), display);
+  else if (!g_file_get_contents (path, &recipe, NULL, &local))
+    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot read the recipe: %s."), local->message);
+  return recipe;
 }
