@@ -213,12 +213,6 @@ train_events_validation (TrainEvents *self, gint64 step, const SwittiTrainingLos
 /* -- pictures -------------------------------------------------------------------------------------------------- */
 
 gboolean
-train_events_wants_pictures (TrainEvents *self, gint64 step)
-{
-  return self->prompts != NULL && step % self->options->log_images_iters == 0;
-}
-
-gboolean
 train_events_paint (TrainEvents *self, gint64 step, const char *model, SwittiDevice *device, GError **error)
 {
   const TrainPainting painting = { .model = model, .device = device, .prompts = self->prompts, .n_seeds = 1 };

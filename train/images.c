@@ -4,6 +4,7 @@
  */
 #include "switti-build-config.h"
 
+#include "cli.h"
 #include "switti-loader-private.h"
 #include "train.h"
 
@@ -63,8 +64,8 @@ train_images_new (const char *split, const SwittiTrainingModel *model, const Swi
   self->options = (SwittiLoaderOptions){
     .resolution = model->transformer.resolution,
     .batch = batch,
-    .rank = 0,
-    .n_ranks = 1,
+    .rank = switti_training_model_get_rank (model),
+    .n_ranks = switti_training_model_get_n_ranks (model),
     .seed = options->seed,
     .position = position,
     .is_mirrored = options->hflip && !is_validation,
@@ -112,7 +113,7 @@ tell_of_bad (TrainImages *self)
   g_auto (GStrv) reports = switti_dataset_take_reports (self->dataset);
 
   for (char **report = reports; report != NULL && *report != NULL; report++)
-    train_say ("%s", *report);
+    cli_report (*report);
 }
 
 static gboolean

@@ -19,12 +19,17 @@ cli_report (const char *sentence)
   g_printerr ("switti-train: %s\n", sentence);
 }
 
+/* The first rank speaks for all, but for what only one of them knows. */
+static gboolean is_quiet;
+
 void
 train_say (const char *format, ...)
 {
   g_autofree char *sentence = NULL;
   va_list arguments;
 
+  if (is_quiet)
+    return;
   va_start (arguments, format);
   sentence = g_strdup_vprintf (format, arguments);
   va_end (arguments);
@@ -35,13 +40,21 @@ static int
 train (int argc, char **argv)
 {
   g_auto (SwittiTrainingOptions) options = { 0 };
+  g_auto (TrainRanks) ranks = { NULL };
   g_autoptr (GError) error = NULL;
 
   if (!train_parse_options (&options, argc, argv))
     return TRAIN_USAGE;
-  if (train_run (&options, &error))
-    return TRAIN_SUCCESS;
+  if (train_ranks_open (&ranks, &error))
+    {
+      is_quiet = ranks.rank > 0;
+      if (train_run (&options, &ranks, &error))
+        return TRAIN_SUCCESS;
+    }
   cli_report (error->message);
+  /* The others would wait for this one. */
+  if (ranks.all != NULL)
+    switti_collective_abort (ranks.all);
   return TRAIN_FAILURE;
 }
 

@@ -15,6 +15,7 @@
 typedef struct
 {
   const SwittiTrainingOptions *options;
+  const TrainRanks *ranks;
   SwittiDevice *device;
   SwittiTrainingModel *model;
   SwittiCheckpoints *checkpoints;
@@ -121,11 +122,12 @@ begin (Run *self, GError **error)
   const char *device = options->device != NULL ? options->device : "auto";
 
   self->saved_step = -1;
-  self->batch = options->bs / options->grad_accum;
-  self->device = switti_device_new (device, options->threads, error);
+  if (!train_ranks_share_batch (self->ranks, options, &self->batch, error))
+    return FALSE;
+  self->device = switti_device_new (device, train_ranks_choose_threads (self->ranks, options->threads), error);
   if (self->device == NULL)
     return FALSE;
-  self->model = switti_training_model_new (self->device, options, error);
+  self->model = switti_training_model_new (self->device, options, self->ranks->all, error);
   if (self->model == NULL)
     return FALSE;
   self->checkpoints = switti_checkpoints_new (self->model, options, error);
@@ -143,6 +145,8 @@ begin (Run *self, GError **error)
                                          self->batch, 0, error);
   if (options->val_iters > 0 && self->validation == NULL)
     return FALSE;
+  if (self->ranks->rank > 0)
+    return TRUE;
   self->log = train_log_new (options, &self->state, self->model->transformer.schedule.n_scales, error);
   if (self->log == NULL)
     return FALSE;
@@ -163,15 +167,17 @@ validate (Run *self, GError **error)
 {
   SwittiTrainingLoss total = { 0 }, loss;
   SwittiTrainingImages images;
+  gboolean goes_on = TRUE;
   gint64 n = 0;
 
   if (!train_images_rewind (self->validation, error))
     return FALSE;
-  while (n * self->batch < self->options->val_images && !train_is_stopped ())
+  while (n * self->batch * self->ranks->n < self->options->val_images)
     {
-      if (!train_images_next (self->validation, &images, error))
+      if (!train_images_next (self->validation, &images, error)
+          || !train_ranks_all (self->ranks, images.n == self->batch && !train_is_stopped (), &goes_on, error))
         return FALSE;
-      if (images.n < self->batch)
+      if (!goes_on)
         break;
       if (!switti_trainer_evaluate (self->trainer, &images, &loss, error))
         return FALSE;
@@ -184,8 +190,12 @@ validate (Run *self, GError **error)
           total.scale_top5[s] += (loss.scale_top5[s] - total.scale_top5[s]) / (double) n;
         }
     }
-  return n == 0
-         || (train_log_validation (self->log, self->state.step, &total, n * self->batch, error)
+  if (n == 0)
+    return TRUE;
+  if (!switti_training_model_average (self->model, (double *) &total, sizeof total / sizeof (double), error))
+    return FALSE;
+  return self->ranks->rank > 0
+         || (train_log_validation (self->log, self->state.step, &total, n * self->batch * self->ranks->n, error)
              && train_events_validation (self->events, self->state.step, &total, error));
 }
 
@@ -248,7 +258,8 @@ take_step (Run *self, GError **error)
   SwittiTrainingImages images;
   SwittiStepReport report = { 0 };
 
-  switti_trainer_set_statistics (self->trainer, train_events_begin_step (self->events, self->state.step + 1));
+  if (self->ranks->rank == 0)
+    switti_trainer_set_statistics (self->trainer, train_events_begin_step (self->events, self->state.step + 1));
   if (!switti_trainer_begin_step (self->trainer, error))
     return FALSE;
   for (int i = 0; i < self->options->grad_accum; i++)
@@ -264,17 +275,25 @@ take_step (Run *self, GError **error)
   self->state.samples += self->options->bs;
   self->state.loss = report.loss.loss;
   switti_trainer_set_statistics (self->trainer, NULL);
-  return train_log_step (self->log, self->state.step, &report, error)
-         && train_events_step (self->events, self->state.step, &report, error);
+  return self->ranks->rank > 0
+         || (train_log_step (self->log, self->state.step, &report, error)
+             && train_events_step (self->events, self->state.step, &report, error));
 }
 
-/* Pictures of the weights as they are now, painted as the plug-in would: from the model folder. */
+static gboolean
+wants_pictures (Run *self)
+{
+  return self->options->sample_prompts != NULL && self->state.step % self->options->log_images_iters == 0;
+}
+
+/* Pictures of the weights as they are now, painted as the plug-in would: from the model folder, by the first rank. */
 static gboolean
 paint (Run *self, GError **error)
 {
   return save (self, error) && switti_checkpoints_wait (self->checkpoints, error)
-         && train_events_paint (self->events, self->state.step, switti_checkpoints_get_newest (self->checkpoints),
-                                self->device, error);
+         && (self->ranks->rank > 0
+             || train_events_paint (self->events, self->state.step,
+                                    switti_checkpoints_get_newest (self->checkpoints), self->device, error));
 }
 
 static gboolean
@@ -282,24 +301,31 @@ train (Run *self, GError **error)
 {
   const SwittiTrainingOptions *options = self->options;
 
-  while (self->state.step < options->max_iters && !train_is_stopped ())
+  while (self->state.step < options->max_iters)
     {
+      gboolean goes_on;
+
+      /* A signal may reach the ranks at different steps. */
+      if (!train_ranks_all (self->ranks, !train_is_stopped (), &goes_on, error))
+        return FALSE;
+      if (!goes_on)
+        break;
       if (!take_step (self, error))
         return FALSE;
       if (options->val_iters > 0 && self->state.step % options->val_iters == 0 && !validate (self, error))
         return FALSE;
       if (self->state.step % options->save_iters == 0 && !save (self, error))
         return FALSE;
-      if (train_events_wants_pictures (self->events, self->state.step) && !paint (self, error))
+      if (wants_pictures (self) && !paint (self, error))
         return FALSE;
     }
   return save_at_end (self, error);
 }
 
 gboolean
-train_run (const SwittiTrainingOptions *options, GError **error)
+train_run (const SwittiTrainingOptions *options, const TrainRanks *ranks, GError **error)
 {
-  Run run = { .options = options };
+  Run run = { .options = options, .ranks = ranks };
   gboolean good;
 
   catch_signals ();

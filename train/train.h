@@ -28,10 +28,33 @@ enum
  * has been reported. */
 gboolean train_parse_options (SwittiTrainingOptions *options, int argc, char **argv);
 
+/* -- ranks (ranks.c) ------------------------------------------------------------------------------------------ */
+
+/* The processes that train together. */
+typedef struct
+{
+  SwittiCollective *all; /* NULL where this is the only one */
+  int rank, n;
+  int n_here; /* on this computer */
+} TrainRanks;
+
+/* From the launcher's environment. */
+gboolean train_ranks_open (TrainRanks *self, GError **error);
+void train_ranks_clear (TrainRanks *self);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TrainRanks, train_ranks_clear)
+
+/* --threads for this rank: 0 is this computer's, shared by its ranks. */
+int train_ranks_choose_threads (const TrainRanks *self, int wanted);
+/* Images of a part of a rank's step. SWITTI_ERROR_ARGUMENT where --bs cannot be shared out. */
+gboolean train_ranks_share_batch (const TrainRanks *self, const SwittiTrainingOptions *options, int *batch,
+                                  GError **error);
+/* Whether `mine` is TRUE on all ranks; on all of them. */
+gboolean train_ranks_all (const TrainRanks *self, gboolean mine, gboolean *all, GError **error);
+
 /* -- a training (run.c) ------------------------------------------------------------------------------------- */
 
 /* Trains until the end, or until SIGINT or SIGTERM, upon which it saves. FALSE with error set otherwise. */
-gboolean train_run (const SwittiTrainingOptions *options, GError **error);
+gboolean train_run (const SwittiTrainingOptions *options, const TrainRanks *ranks, GError **error);
 
 /* Set once a signal asks the training to end. */
 gboolean train_is_stopped (void);
@@ -40,7 +63,7 @@ gboolean train_is_stopped (void);
 
 typedef struct _TrainImages TrainImages; /* one split's images, with their codes */
 
-/* `batch` images a call, from `position` on; with `split` "val2014" each once. NULL on failure. */
+/* This rank's `batch` images a call, from `position` on; with `split` "val2014" each once. NULL on failure. */
 TrainImages *train_images_new (const char *split, const SwittiTrainingModel *model,
                                const SwittiTrainingOptions *options, SwittiCodes *codes, int batch, guint64 position,
                                GError **error);
@@ -83,8 +106,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TrainEvents, train_events_free)
 SwittiLogitStatistics *train_events_begin_step (TrainEvents *self, gint64 step);
 gboolean train_events_step (TrainEvents *self, gint64 step, const SwittiStepReport *report, GError **error);
 gboolean train_events_validation (TrainEvents *self, gint64 step, const SwittiTrainingLoss *loss, GError **error);
-/* Whether pictures are to be painted after that step, from a checkpoint of it. */
-gboolean train_events_wants_pictures (TrainEvents *self, gint64 step);
+/* Pictures of the prompts, from a checkpoint of that step. */
 gboolean train_events_paint (TrainEvents *self, gint64 step, const char *model, SwittiDevice *device, GError **error);
 
 /* -- contact sheets (paint.c) ---------------------------------------------------------------------------------- */
@@ -106,7 +128,7 @@ typedef struct
 /* Every prompt with every seed. (transfer full) */
 SwittiSheet *train_paint (const TrainPainting *painting, GCancellable *cancellable, GError **error);
 
-/* A sentence on stderr. */
+/* A sentence on stderr, of the first rank. */
 void train_say (const char *format, ...) G_GNUC_PRINTF (1, 2);
 
 G_END_DECLS

@@ -31,7 +31,7 @@ typedef struct
   const int *heights, *widths; /* (B): original sizes for crop conditioning; NULL: 512 x 512 */
 } SwittiTrainingBatch;
 
-/* Means over a batch. */
+/* Means over a batch. Of doubles alone, for ranks take the means of theirs. */
 typedef struct
 {
   double loss;

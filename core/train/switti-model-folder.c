@@ -240,7 +240,7 @@ write_part (const SwittiTrainingModel *model, int part, float *flat, SwittiDtype
   g_autofree char *path = g_build_filename (target, "model.safetensors", NULL);
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GArray) tensors = g_array_new (FALSE, FALSE, sizeof (SwittiTensor));
-  const gsize size = switti_parameters_get_size (model->parameters[part]);
+  const gsize size = switti_parameters_get_whole_size (model->parameters[part]);
   g_autofree guint8 *narrow = NULL;
   JsonObject *config = part == SWITTI_PART_TRANSFORMER ? transformer_to_json (&model->transformer)
                                                        : text_to_json (&model->text[part - 1]);

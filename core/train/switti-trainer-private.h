@@ -2,9 +2,9 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * A step is switti_trainer_begin_step(), one switti_trainer_add() for each of the --grad-accum parts of this process's
- * images, and switti_trainer_finish_step(). What it computes follows from the options, the images and their positions
- * alone. Thread: the device's.
+ * A step is switti_trainer_begin_step(), one switti_trainer_add() for each of the --grad-accum parts of this rank's
+ * images, and switti_trainer_finish_step(), on all ranks. What it computes follows from the options, the images and
+ * their positions alone. Thread: the device's.
  */
 #pragma once
 
@@ -30,7 +30,7 @@ typedef struct
   SwittiTrainingLoss loss;  /* mean of the step's images */
   double gradient_norm;     /* before clipping */
   double rate, decay;       /* of this step */
-  gint64 tokens;            /* of this process */
+  gint64 tokens;            /* of all ranks */
   gboolean has_diverged;    /* loss or gradient are not finite */
 } SwittiStepReport;
 

@@ -261,16 +261,29 @@ add_loss (SwittiTrainer *self, const SwittiTrainingLoss *loss)
 gboolean
 switti_trainer_add (SwittiTrainer *self, const SwittiTrainingImages *images, GError **error)
 {
+  const int n_ranks = switti_training_model_get_n_ranks (self->model);
   SwittiTrainingBatch batch;
   SwittiTrainingLoss loss;
 
   if (!prepare (self, images, TRUE, &batch, error)
-      || !switti_gradients_add (self->gradients, &batch, 1.0 / self->options->grad_accum, &loss, error)
+      || !switti_gradients_add (self->gradients, &batch, 1.0 / (self->options->grad_accum * (double) n_ranks), &loss,
+                                error)
       || !text_backward (self, error))
     return FALSE;
   add_loss (self, &loss);
   self->n_added++;
   return TRUE;
+}
+
+/* Waits for the other ranks' gradients, and takes the means of all ranks' losses. */
+static gboolean
+meet (SwittiTrainer *self, SwittiTrainingLoss *loss, GError **error)
+{
+  for (int i = 0; i < 2; i++)
+    if (self->text_gradients[i] != NULL && !switti_text_gradients_finish (self->text_gradients[i], error))
+      return FALSE;
+  return switti_gradients_finish (self->gradients, error)
+         && switti_training_model_average (self->model, (double *) loss, sizeof *loss / sizeof (double), error);
 }
 
 gboolean
@@ -283,7 +296,8 @@ switti_trainer_finish_step (SwittiTrainer *self, gint64 step, SwittiStepReport *
     .loss = self->loss,
     .rate = switti_learning_schedule_rate (&self->schedule, step),
     .decay = switti_learning_schedule_decay (&self->schedule, step),
-    .tokens = (gint64) self->n_added * self->batch * switti_schedule_length (&self->model->transformer.schedule),
+    .tokens = (gint64) self->n_added * self->batch * switti_schedule_length (&self->model->transformer.schedule)
+              * switti_training_model_get_n_ranks (self->model),
   };
   report->loss.loss /= self->n_added;
   for (int s = 0; s < n_scales; s++)
@@ -292,7 +306,8 @@ switti_trainer_finish_step (SwittiTrainer *self, gint64 step, SwittiStepReport *
       report->loss.scale_accuracy[s] /= self->n_added;
       report->loss.scale_top5[s] /= self->n_added;
     }
-  if (!switti_training_model_measure (self->model, self->flat, &report->gradient_norm, error))
+  if (!meet (self, &report->loss, error)
+      || !switti_training_model_measure (self->model, self->flat, &report->gradient_norm, error))
     return FALSE;
   report->has_diverged = !isfinite (report->loss.loss) || !isfinite (report->gradient_norm);
   if (report->has_diverged)

@@ -6,6 +6,7 @@
 
 #include "switti-error.h"
 #include "switti-json-private.h"
+#include "switti-training-pieces-private.h"
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
@@ -52,13 +53,6 @@ switti_checkpoints_read_options (const char *folder, GError **error)
   return options != NULL ? json_object_ref (options) : NULL;
 }
 
-static gboolean
-upload (SwittiDevice *device, float *to, const float *from, gsize count, GError **error)
-{
-  SWITTI_RUN (device, upload, to, from, count * sizeof (float));
-  return TRUE;
-}
-
 /* One array of a part, tensor by tensor. With another number of scales, lvl_embed's common rows. */
 static gboolean
 load_array (SwittiTrainingModel *model, int part, SwittiWeights *weights, const char *prefix, float *flat,
@@ -82,12 +76,14 @@ load_array (SwittiTrainingModel *model, int part, SwittiWeights *weights, const 
         }
       values = g_new (float, count);
       if (!switti_weights_read_f32 (weights, name, parameter->n_dims, dims, values, error)
-          || !upload (model->device, flat + parameter->offset, values, MIN (count, parameter->count), error))
+          || !switti_pieces_upload (model->parameters[part], parameter, 0, MIN (count, parameter->count), values, flat,
+                                    error))
         return FALSE;
     }
   return TRUE;
 }
 
+/* From one file. */
 static gboolean
 load_part (SwittiTrainingModel *model, int part, const char *folder, gboolean has_average, GError **error)
 {
@@ -112,11 +108,12 @@ switti_checkpoints_load (SwittiTrainingModel *model, const char *folder, SwittiT
 {
   g_autoptr (JsonObject) object = read_state (folder, error);
   gboolean has_average = FALSE;
-  int step = 0, optimizer_steps = 0, parts = 1;
+  int step = 0, optimizer_steps = 0, parts = 1, pieces = 1;
 
   if (object == NULL || !switti_json_read_int (object, "step", 0, G_MAXINT, &step, folder, error)
       || !switti_json_read_int (object, "optimizer_steps", 0, G_MAXINT, &optimizer_steps, folder, error)
       || !switti_json_read_int (object, "parts", 1, SWITTI_N_PARTS, &parts, folder, error)
+      || !switti_json_read_int (object, "pieces", 1, SWITTI_MAX_PIECES, &pieces, folder, error)
       || !switti_json_read_boolean (object, "has_average", &has_average, folder, error))
     return FALSE;
   if (parts != model->n_parts)
@@ -131,7 +128,8 @@ switti_checkpoints_load (SwittiTrainingModel *model, const char *folder, SwittiT
     }
   for (int i = 0; i < model->n_parts; i++)
     {
-      if (!load_part (model, i, folder, has_average, error))
+      if (pieces > 1 ? !switti_pieces_load (model, i, pieces, folder, has_average, error)
+                     : !load_part (model, i, folder, has_average, error))
         return FALSE;
       switti_optimizer_set_n_steps (model->optimizers[i], optimizer_steps);
     }

@@ -7,6 +7,9 @@
  * "parameter.<name>", "first_moment.<name>", "second_moment.<name>" and, with --ema, "average.<name>". Random numbers
  * are a function of the seed and of what they are for, so that there is no random state to keep.
  *
+ * Where ranks have pieces of the state, each piece is a file of its own (switti-training-pieces-private.h), written by
+ * its rank; the model folder is written by the first rank.
+ *
  * Checkpoints lie in OUT/checkpoints/step-00001000. One is written into a folder with a name that begins with a dot,
  * and renamed when all of it is on the disk; the symbolic link OUT/latest then names it.
  */
@@ -36,12 +39,12 @@ SwittiCheckpoints *switti_checkpoints_new (const SwittiTrainingModel *model, con
 void switti_checkpoints_free (SwittiCheckpoints *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiCheckpoints, switti_checkpoints_free)
 
-/* Copies the model's state to host memory, and writes it on a thread of its own. Waits for the checkpoint before, whose
- * failure is reported here; when it failed nothing new is begun. */
+/* On all ranks. Copies the model's state to host memory, and writes it on a thread of its own. Waits for the checkpoint
+ * before, whose failure is reported here; when it failed nothing new is begun. */
 gboolean switti_checkpoints_save (SwittiCheckpoints *self, const SwittiTrainingState *state, GError **error);
 /* Waits until all is on the disk. */
 gboolean switti_checkpoints_wait (SwittiCheckpoints *self, GError **error);
-/* (nullable): the newest whole one. Folder's path. */
+/* (nullable): the newest whole one, of the first rank. Folder's path. */
 const char *switti_checkpoints_get_newest (SwittiCheckpoints *self);
 
 /* Loads a checkpoint's state into the model: parameters, moments, averages. A model of another shape is an error that

@@ -7,6 +7,7 @@
 #include "switti-error.h"
 #include "switti-model-folder-private.h"
 #include "switti-safetensors-private.h"
+#include "switti-training-pieces-private.h"
 
 #include <errno.h>
 #include <glib/gi18n-lib.h>
@@ -22,6 +23,8 @@ typedef struct
 {
   SwittiTrainingState state;
   float *values[SWITTI_N_PARTS], *first[SWITTI_N_PARTS], *second[SWITTI_N_PARTS], *average[SWITTI_N_PARTS];
+  /* Of ranks that have pieces of the above, the first one's: the model that is saved, put together. */
+  float *whole[SWITTI_N_PARTS];
   gint64 n_steps[SWITTI_N_PARTS];
 } Snapshot;
 
@@ -31,6 +34,8 @@ struct _SwittiCheckpoints
   const SwittiTrainingOptions *options;
   char *out, *folder; /* folder: out/checkpoints */
   char *newest;
+  int rank, n_pieces; /* of how many files of a part's state this rank writes one, if it does */
+  gboolean has_piece;
   GThread *writer;
   Snapshot *snapshot; /* the writer's */
   GError *failure;    /* of the writer */
@@ -49,25 +54,54 @@ snapshot_free (Snapshot *snapshot)
       g_free (snapshot->first[i]);
       g_free (snapshot->second[i]);
       g_free (snapshot->average[i]);
+      g_free (snapshot->whole[i]);
     }
   g_free (snapshot);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Snapshot, snapshot_free)
+
+static float *
+allocate (gsize size, GError **error)
+{
+  float *memory = g_try_new (float, size);
+
+  if (memory == NULL)
+    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_OUT_OF_MEMORY,
+                 _ ("There is no memory for the copy of the weights that a checkpoint is written from (%.1f GB)."),
+                 (double) (size * sizeof (float)) * 1e-9);
+  return memory;
+}
 
 static gboolean
 download (SwittiDevice *device, const float *from, gsize size, float **to, GError **error)
 {
   if (from == NULL)
     return TRUE;
-  *to = g_try_new (float, size);
+  *to = allocate (size, error);
   if (*to == NULL)
-    {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_OUT_OF_MEMORY,
-                   _ ("There is no memory for the copy of the weights that a checkpoint is written from (%.1f GB)."),
-                   (double) (size * sizeof (float)) * 1e-9);
-      return FALSE;
-    }
+    return FALSE;
   SWITTI_RUN (device, download, *to, from, size * sizeof (float));
+  return TRUE;
+}
+
+/* What the first rank saves as the model, from all ranks' pieces; on all of them. */
+static gboolean
+gather (SwittiCheckpoints *self, Snapshot *snapshot, GError **error)
+{
+  for (int i = 0; i < self->model->n_parts; i++)
+    {
+      SwittiParameters *parameters = self->model->parameters[i];
+      const float *average = switti_optimizer_get_average (self->model->optimizers[i]);
+      const float *saved = average != NULL ? average : switti_parameters_get_values (parameters);
+      const gboolean wants = self->rank == 0;
+
+      if (wants)
+        snapshot->whole[i] = allocate (switti_parameters_get_whole_size (parameters), error);
+      /* Nobody waits for a rank that has no memory. */
+      if (!switti_collective_agree (self->model->sharding->ranks, !wants || snapshot->whole[i] != NULL, error)
+          || !switti_parameters_gather (parameters, saved, snapshot->whole[i], error))
+        return FALSE;
+    }
   return TRUE;
 }
 
@@ -96,6 +130,7 @@ snapshot_new (const SwittiTrainingModel *model, const SwittiTrainingState *state
 
 /* -- writing --------------------------------------------------------------------------------------------------- */
 
+/* One file of a part's state: of all of it, or of this rank's pieces. */
 static gboolean
 write_part (SwittiCheckpoints *self, const Snapshot *snapshot, int part, const char *folder, GError **error)
 {
@@ -107,14 +142,18 @@ write_part (SwittiCheckpoints *self, const Snapshot *snapshot, int part, const c
                  { "first_moment.", snapshot->first[part] },
                  { "second_moment.", snapshot->second[part] },
                  { "average.", snapshot->average[part] } };
-  g_autofree char *name = g_strconcat (switti_part_names[part], ".safetensors", NULL);
+  SwittiParameters *parameters = self->model->parameters[part];
+  g_autofree char *name = switti_pieces_file_name (part, switti_parameters_get_units (parameters)->index,
+                                                   self->n_pieces);
   g_autofree char *path = g_build_filename (folder, name, NULL);
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GArray) tensors = g_array_new (FALSE, FALSE, sizeof (SwittiTensor));
 
   for (gsize i = 0; i < G_N_ELEMENTS (arrays); i++)
-    if (arrays[i].flat != NULL)
-      switti_parameters_append_views (self->model->parameters[part], arrays[i].prefix, arrays[i].flat, names, tensors);
+    if (arrays[i].flat != NULL && self->n_pieces > 1)
+      switti_pieces_append_views (parameters, arrays[i].prefix, arrays[i].flat, names, tensors);
+    else if (arrays[i].flat != NULL)
+      switti_parameters_append_views (parameters, arrays[i].prefix, arrays[i].flat, names, tensors);
   return switti_safetensors_save (path, (const char *const *) names->pdata, (const SwittiTensor *) tensors->data,
                                   tensors->len, NULL, error);
 }
@@ -134,6 +173,7 @@ state_to_json (SwittiCheckpoints *self, const Snapshot *snapshot)
   json_object_set_double_member (object, "loss", snapshot->state.loss);
   json_object_set_int_member (object, "optimizer_steps", snapshot->n_steps[0]);
   json_object_set_int_member (object, "parts", self->model->n_parts);
+  json_object_set_int_member (object, "pieces", self->n_pieces);
   json_object_set_boolean_member (object, "has_average", snapshot->average[0] != NULL);
   json_object_set_array_member (object, "patch_nums", sides);
   json_object_set_object_member (object, "options", switti_training_options_to_json (self->options));
@@ -155,7 +195,9 @@ write_checkpoint (SwittiCheckpoints *self, const Snapshot *snapshot, const char 
   g_autofree char *training = g_build_filename (folder, "training", NULL);
   g_autofree char *readme = make_readme (self, snapshot);
   const SwittiDtype dtype = g_str_equal (self->options->save_dtype, "f32") ? SWITTI_DTYPE_F32 : SWITTI_DTYPE_BF16;
-  float *const *values = snapshot->average[0] != NULL ? snapshot->average : snapshot->values;
+  float *const *values = self->n_pieces > 1          ? snapshot->whole
+                         : snapshot->average[0] != NULL ? snapshot->average
+                                                        : snapshot->values;
 
   if (!switti_folder_make (training, error)
       || !switti_model_folder_write (self->model, values, dtype, readme, folder, error))
@@ -163,7 +205,8 @@ write_checkpoint (SwittiCheckpoints *self, const Snapshot *snapshot, const char 
   for (int i = 0; i < self->model->n_parts; i++)
     if (!write_part (self, snapshot, i, training, error))
       return FALSE;
-  if (!switti_folder_write_json (training, "training.json", state_to_json (self, snapshot), error))
+  if (!switti_folder_write_json (training, "training.json", state_to_json (self, snapshot), error)
+      || !switti_pieces_wait (self->model->n_parts, self->n_pieces, training, error))
     return FALSE;
   switti_folder_flush (training);
   switti_folder_flush (folder);
@@ -264,16 +307,39 @@ link_latest (SwittiCheckpoints *self, const char *path)
     g_unlink (partial);
 }
 
+static char *
+partial_path_of (SwittiCheckpoints *self, gint64 step)
+{
+  g_autofree char *path = path_of (self, step), *name = g_path_get_basename (path);
+  g_autofree char *partial_name = g_strconcat (PARTIAL_PREFIX, name, NULL);
+
+  return g_build_filename (self->folder, partial_name, NULL);
+}
+
+/* The work of another rank's writer. */
+static gboolean
+write_pieces (SwittiCheckpoints *self, const Snapshot *snapshot, GError **error)
+{
+  g_autofree char *partial = partial_path_of (self, snapshot->state.step);
+  g_autofree char *training = g_build_filename (partial, "training", NULL);
+
+  for (int i = 0; i < self->model->n_parts; i++)
+    if (!write_part (self, snapshot, i, training, error))
+      {
+        switti_pieces_give_up (training);
+        return FALSE;
+      }
+  return TRUE;
+}
+
 /* The writer's whole work. */
 static gboolean
 write_and_rename (SwittiCheckpoints *self, const Snapshot *snapshot, GError **error)
 {
-  g_autofree char *path = path_of (self, snapshot->state.step), *name = g_path_get_basename (path);
-  g_autofree char *partial_name = g_strconcat (PARTIAL_PREFIX, name, NULL);
-  g_autofree char *partial = g_build_filename (self->folder, partial_name, NULL);
+  g_autofree char *path = path_of (self, snapshot->state.step);
+  g_autofree char *partial = partial_path_of (self, snapshot->state.step);
   gboolean good;
 
-  switti_folder_remove (partial);
   good = write_checkpoint (self, snapshot, partial, error);
   if (good && g_file_test (path, G_FILE_TEST_EXISTS))
     remove_checkpoint (self, path);
@@ -299,7 +365,10 @@ run_writer (gpointer data)
 {
   SwittiCheckpoints *self = data;
 
-  write_and_rename (self, self->snapshot, &self->failure);
+  if (self->rank == 0)
+    write_and_rename (self, self->snapshot, &self->failure);
+  else
+    write_pieces (self, self->snapshot, &self->failure);
   return NULL;
 }
 
@@ -328,11 +397,16 @@ switti_checkpoints_new (const SwittiTrainingModel *model, const SwittiTrainingOp
 
   self->model = model;
   self->options = options;
+  self->rank = switti_training_model_get_rank (model);
+  self->n_pieces = switti_sharding_get_n_pieces (model->sharding);
+  self->has_piece = self->rank == 0
+                    || (self->n_pieces > 1 && switti_collective_get_rank (model->sharding->replicas) == 0);
   self->out = g_strdup (options->out);
   self->folder = g_build_filename (options->out, "checkpoints", NULL);
   if (!switti_folder_make (self->folder, error))
     return NULL;
-  remove_partial (self->folder);
+  if (self->rank == 0)
+    remove_partial (self->folder);
   steps = list_steps (self);
   if (steps->len > 0)
     self->newest = path_of (self, g_array_index (steps, gint64, steps->len - 1));
@@ -376,14 +450,38 @@ switti_checkpoints_wait (SwittiCheckpoints *self, GError **error)
   return FALSE;
 }
 
+/* The folder that all ranks write to, by the first one. */
+static gboolean
+make_partial (SwittiCheckpoints *self, gint64 step, GError **error)
+{
+  gboolean good = TRUE;
+
+  if (self->rank == 0)
+    {
+      g_autofree char *partial = partial_path_of (self, step), *training = g_build_filename (partial, "training", NULL);
+
+      switti_folder_remove (partial);
+      good = switti_folder_make (training, error);
+    }
+  return self->model->sharding == NULL ? good
+                                       : switti_collective_agree (self->model->sharding->ranks, good, error);
+}
+
 gboolean
 switti_checkpoints_save (SwittiCheckpoints *self, const SwittiTrainingState *state, GError **error)
 {
-  if (!switti_checkpoints_wait (self, error))
+  g_autoptr (Snapshot) snapshot = NULL;
+
+  if (!switti_checkpoints_wait (self, error) || !make_partial (self, state->step, error))
     return FALSE;
-  self->snapshot = snapshot_new (self->model, state, error);
-  if (self->snapshot == NULL)
+  snapshot = snapshot_new (self->model, state, error);
+  if (self->model->sharding != NULL && !switti_collective_agree (self->model->sharding->ranks, snapshot != NULL, error))
     return FALSE;
+  if (snapshot == NULL || (self->n_pieces > 1 && !gather (self, snapshot, error)))
+    return FALSE;
+  if (!self->has_piece)
+    return TRUE;
+  self->snapshot = g_steal_pointer (&snapshot);
   self->writer = g_thread_new ("checkpoint", run_writer, self);
   return TRUE;
 }

@@ -27,6 +27,7 @@ extern const char *const switti_part_names[SWITTI_N_PARTS];
 typedef struct
 {
   SwittiDevice *device;
+  SwittiSharding *sharding; /* (nullable): one rank */
   SwittiDtype dtype; /* of activations */
   SwittiTransformerConfig transformer;
   SwittiVaeConfig vae; /* with the training's scales */
@@ -39,9 +40,9 @@ typedef struct
 } SwittiTrainingModel;
 
 /* Opens the models that the options name, and makes parameters with their first values: random, or those of --init.
- * NULL on failure. */
+ * `ranks` train it together; NULL: one does. NULL on failure. */
 SwittiTrainingModel *switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *options,
-                                                GError **error);
+                                                SwittiCollective *ranks, GError **error);
 void switti_training_model_free (SwittiTrainingModel *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiTrainingModel, switti_training_model_free)
 
@@ -51,6 +52,13 @@ gboolean switti_training_model_measure (SwittiTrainingModel *self, float *const 
 /* One step of all optimizers. SWITTI_ERROR_ARGUMENT where norm is not finite. */
 gboolean switti_training_model_step (SwittiTrainingModel *self, float *const gradients[SWITTI_N_PARTS], double norm,
                                      double rate, double decay, GError **error);
+
+/* Which of how many ranks this is: 0 of 1 without others. */
+int switti_training_model_get_rank (const SwittiTrainingModel *self);
+int switti_training_model_get_n_ranks (const SwittiTrainingModel *self);
+/* Means over all ranks of `count` numbers, on all of them. */
+gboolean switti_training_model_average (const SwittiTrainingModel *self, double *numbers, gsize count,
+                                        GError **error);
 
 /* Number of trained parameters. */
 gsize switti_training_model_count (SwittiTrainingModel *self);

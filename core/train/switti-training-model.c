@@ -113,10 +113,12 @@ make_parameters (SwittiTrainingModel *self, const SwittiTrainingOptions *options
   const SwittiInitialGains gains = { .head = options->hd, .modulation = options->aln, .gate = options->alng };
 
   self->parameters[SWITTI_PART_TRANSFORMER]
-      = switti_transformer_parameters_new (self->device, &self->transformer, self->dtype, error);
+      = switti_transformer_parameters_new_sharded (self->device, &self->transformer, self->dtype, self->sharding,
+                                                   error);
   for (int i = 1; i < self->n_parts; i++)
     if (self->parameters[i - 1] != NULL)
-      self->parameters[i] = switti_text_parameters_new (self->device, &self->text[i - 1], self->dtype, error);
+      self->parameters[i] = switti_text_parameters_new_sharded (self->device, &self->text[i - 1], self->dtype,
+                                                                self->sharding, error);
   if (self->parameters[self->n_parts - 1] == NULL)
     return FALSE;
   switti_parameters_set_gains (self->parameters[SWITTI_PART_TRANSFORMER], &gains);
@@ -178,8 +180,19 @@ open_sources (SwittiTrainingModel *self, const SwittiTrainingOptions *options, S
   return TRUE;
 }
 
+/* How parameters are spread over the ranks. */
+static gboolean
+share_out (SwittiTrainingModel *self, const SwittiTrainingOptions *options, SwittiCollective *ranks, GError **error)
+{
+  const int n_replicas = !options->use_fsdp ? switti_collective_get_size (ranks) : MAX (options->hybrid, 1);
+
+  self->sharding = switti_sharding_new (ranks, n_replicas, error);
+  return self->sharding != NULL;
+}
+
 SwittiTrainingModel *
-switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *options, GError **error)
+switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *options, SwittiCollective *ranks,
+                           GError **error)
 {
   g_autoptr (SwittiTrainingModel) self = g_new0 (SwittiTrainingModel, 1);
   g_autoptr (SwittiBundle) init = NULL;
@@ -187,7 +200,8 @@ switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *op
   self->device = g_object_ref (device);
   self->dtype = options->fp16 == 2 ? SWITTI_DTYPE_BF16 : SWITTI_DTYPE_F32;
   self->n_parts = options->train_text ? SWITTI_N_PARTS : 1;
-  if (!open_sources (self, options, &init, error) || !make_vae_config (self, options, error)
+  if ((ranks != NULL && !share_out (self, options, ranks, error)) || !open_sources (self, options, &init, error)
+      || !make_vae_config (self, options, error)
       || !make_text_configs (self, options, error) || !make_transformer_config (self, options, error)
       || !make_parameters (self, options, error) || (init != NULL && !load_initial (self, init, error))
       || !make_optimizers (self, options, error))
@@ -205,6 +219,7 @@ switti_training_model_free (SwittiTrainingModel *self)
       switti_optimizer_free (self->optimizers[i]);
       switti_parameters_free (self->parameters[i]);
     }
+  switti_sharding_unref (self->sharding);
   g_clear_object (&self->vae_source);
   g_clear_object (&self->text_source);
   g_object_unref (self->device);
@@ -238,6 +253,32 @@ switti_training_model_step (SwittiTrainingModel *self, float *const gradients[SW
   for (int i = 0; i < self->n_parts; i++)
     if (!switti_optimizer_step (self->optimizers[i], gradients[i], norm, rate, decay, error))
       return FALSE;
+  return TRUE;
+}
+
+/* -- ranks ----------------------------------------------------------------------------------------------------- */
+
+int
+switti_training_model_get_rank (const SwittiTrainingModel *self)
+{
+  return self->sharding != NULL ? switti_collective_get_rank (self->sharding->ranks) : 0;
+}
+
+int
+switti_training_model_get_n_ranks (const SwittiTrainingModel *self)
+{
+  return self->sharding != NULL ? switti_collective_get_size (self->sharding->ranks) : 1;
+}
+
+gboolean
+switti_training_model_average (const SwittiTrainingModel *self, double *numbers, gsize count, GError **error)
+{
+  if (!switti_sharding_is_parallel (self->sharding))
+    return TRUE;
+  if (!switti_collective_all_reduce (self->sharding->ranks, numbers, count, SWITTI_DTYPE_F64, error))
+    return FALSE;
+  for (gsize i = 0; i < count; i++)
+    numbers[i] /= switti_training_model_get_n_ranks (self);
   return TRUE;
 }
 

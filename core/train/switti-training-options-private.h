@@ -48,6 +48,8 @@ typedef struct
   /* where to compute */
   char *device;
   int threads;
+  gboolean use_fsdp;
+  int hybrid;
 } SwittiTrainingOptions;
 
 typedef enum

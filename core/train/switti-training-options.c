@@ -106,7 +106,11 @@ const SwittiOptionInfo switti_training_option_info[] = {
            N_ ("Steps between such pictures; each begins with a checkpoint")),
   /* where to compute */
   STRING ("device", device, "auto", N_ ("auto, cpu, cuda or cuda:N"), N_ ("DEVICE")),
-  INTEGER ("threads", threads, 0, 4096, "0", N_ ("Threads of the processor; 0: all")),
+  INTEGER ("threads", threads, 0, 4096, "0", N_ ("Threads of the processor; 0: all, shared by a computer's ranks")),
+  SWITCH ("use-fsdp", use_fsdp, "true",
+          N_ ("Share parameters, gradients and optimizer out over the ranks; otherwise each has all of them")),
+  INTEGER ("hybrid", hybrid, 0, 65536, "0",
+           N_ ("Ranks side by side that have the same share, such as those of a computer; 0: none")),
   { NULL },
 };
 

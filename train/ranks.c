@@ -1,0 +1,71 @@
+/* ranks.c - the ranks that mpirun has started
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#include "switti-build-config.h"
+
+#include "switti-error.h"
+#include "switti-ranks-private.h"
+#include "train.h"
+
+#include <glib/gi18n.h>
+
+gboolean
+train_ranks_open (TrainRanks *self, GError **error)
+{
+  g_auto (GStrv) environment = g_get_environ ();
+  g_auto (SwittiLaunch) launch = { NULL };
+
+  *self = (TrainRanks){ .n = 1, .n_here = 1 };
+  if (!switti_launch_parse (environment, &launch, error))
+    return FALSE;
+  self->rank = launch.rank;
+  self->n = launch.size;
+  self->n_here = launch.local_size;
+  if (self->n == 1)
+    return TRUE;
+  self->all = switti_ranks_open (&launch, error);
+  return self->all != NULL;
+}
+
+void
+train_ranks_clear (TrainRanks *self)
+{
+  g_clear_pointer (&self->all, switti_collective_unref);
+}
+
+int
+train_ranks_choose_threads (const TrainRanks *self, int wanted)
+{
+  if (wanted > 0 || self->n_here == 1)
+    return wanted;
+  return MAX (1, (int) g_get_num_processors () / self->n_here);
+}
+
+gboolean
+train_ranks_share_batch (const TrainRanks *self, const SwittiTrainingOptions *options, int *batch, GError **error)
+{
+  const gint64 parts = (gint64) self->n * options->grad_accum;
+
+  if (options->bs % parts != 0)
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                   _ ("%d ranks with --grad-accum %d cannot share out %d images a step: --bs must be a multiple "
+                      "of %d."),
+                   self->n, options->grad_accum, options->bs, (int) parts);
+      return FALSE;
+    }
+  *batch = (int) (options->bs / parts);
+  return TRUE;
+}
+
+gboolean
+train_ranks_all (const TrainRanks *self, gboolean mine, gboolean *all, GError **error)
+{
+  double n = mine ? 1 : 0;
+
+  if (self->all != NULL && !switti_collective_all_reduce (self->all, &n, 1, SWITTI_DTYPE_F64, error))
+    return FALSE;
+  *all = n == self->n;
+  return TRUE;
+}
