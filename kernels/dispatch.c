@@ -388,6 +388,7 @@ static const SwittiKernels kernels = {
   .nearest_code = dispatch_nearest_code,
   .sample_filtered = dispatch_sample_filtered,
   .sample_smooth = dispatch_sample_smooth,
+#if !defined(SWITTI_DISPATCH_CUDA)
   .norm_backward_scratch_bytes = DEVICE (dispatch_norm_backward_scratch_bytes),
   .residual_norm_backward = DEVICE (dispatch_residual_norm_backward),
   .layer_norm_backward = DEVICE (dispatch_layer_norm_backward),
@@ -411,6 +412,7 @@ static const SwittiKernels kernels = {
   .resample_backward = DEVICE (dispatch_resample_backward),
   .embed_backward = DEVICE (dispatch_embed_backward),
   .squared_difference = DEVICE (dispatch_squared_difference),
+#endif
 };
 
 const SwittiKernels *

@@ -115,10 +115,13 @@ size_t shared_array (size_t bytes, size_t alignment, const char *file, int line)
 size_t shared_dynamic (size_t *bytes);
 unsigned char *shared_bytes (size_t offset);
 
-/* Checks and records an access of the current thread. */
-void shared_read (size_t offset, size_t bytes);
-void shared_write (size_t offset, size_t bytes);
-void shared_atomic (size_t offset, size_t bytes);
+/* Checks and records an access of the current thread; of every `step` bytes the first two. */
+void shared_read (size_t offset, size_t bytes, size_t step);
+void shared_write (size_t offset, size_t bytes, size_t step);
+void shared_atomic (size_t offset, size_t bytes, size_t step);
+
+/* What an array of T is checked by. */
+template <typename T> constexpr size_t step_of = sizeof (T) % 4 == 0 ? 4 : 2;
 
 /* A pointer into shared memory, with the array's bounds. */
 template <typename T> class Shared;
@@ -132,14 +135,14 @@ public:
   operator T () const
   {
     T value;
-    shared_read (at, sizeof (T));
+    shared_read (at, sizeof (T), step_of<T>);
     memcpy (&value, shared_bytes (at), sizeof (T));
     return value;
   }
 
   Element &operator= (const T &value)
   {
-    shared_write (at, sizeof (T));
+    shared_write (at, sizeof (T), step_of<T>);
     memcpy (shared_bytes (at), &value, sizeof (T));
     return *this;
   }
@@ -388,7 +391,7 @@ shared_atomic_add (cuda_on_host::Shared<T> address, T value)
 {
   T old;
   const size_t at = address.offset (0, sizeof (T));
-  cuda_on_host::shared_atomic (at, sizeof (T));
+  cuda_on_host::shared_atomic (at, sizeof (T), cuda_on_host::step_of<T>);
   memcpy (&old, cuda_on_host::shared_bytes (at), sizeof (T));
   const T sum = old + value;
   memcpy (cuda_on_host::shared_bytes (at), &sum, sizeof (T));
@@ -404,7 +407,7 @@ shared_load (cuda_on_host::Shared<T> address)
 {
   V value;
   const size_t at = address.offset (0, sizeof (V));
-  cuda_on_host::shared_read (at, sizeof (V));
+  cuda_on_host::shared_read (at, sizeof (V), cuda_on_host::step_of<T>);
   memcpy (&value, cuda_on_host::shared_bytes (at), sizeof (V));
   return value;
 }
@@ -414,7 +417,7 @@ void
 shared_store (cuda_on_host::Shared<T> address, const V &value)
 {
   const size_t at = address.offset (0, sizeof (V));
-  cuda_on_host::shared_write (at, sizeof (V));
+  cuda_on_host::shared_write (at, sizeof (V), cuda_on_host::step_of<T>);
   memcpy (cuda_on_host::shared_bytes (at), &value, sizeof (V));
 }
 

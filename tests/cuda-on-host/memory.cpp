@@ -2,9 +2,9 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Every two bytes of shared memory remember who wrote and read them last, and when: two accesses by different threads
- * are ordered by a barrier of the block, or by __syncwarp within a warp, between them. Device memory is allocated by
- * runtime.cpp between red zones that hold a pattern.
+ * Every two bytes of shared memory (every four of arrays of larger elements) remember who wrote and read them last, and
+ * when: two accesses by different threads are ordered by a barrier of the block, or by __syncwarp within a warp, between
+ * them. Device memory is allocated by runtime.cpp between red zones that hold a pattern.
  */
 #include "device-memory-private.h"
 #include "fibres-private.h"
@@ -25,8 +25,9 @@ constexpr size_t STATIC_BYTES = 48 * 1024;
 /* When and by whom. */
 struct Access
 {
-  int thread; /* -1: never */
-  uint32_t epoch, warp_epoch;
+  int16_t thread; /* -1: never */
+  uint16_t warp_epoch;
+  uint32_t epoch;
 };
 
 struct Shadow
@@ -68,7 +69,7 @@ Copies copies[MAX_THREADS];
 Access
 now ()
 {
-  return Access{ current->index, block_epoch (), warp_epoch (current->index / WARP) };
+  return Access{ (int16_t) current->index, (uint16_t) warp_epoch (current->index / WARP), block_epoch () };
 }
 
 bool
@@ -101,10 +102,10 @@ array_name (size_t offset)
 }
 
 void
-write_shadow (size_t offset, size_t bytes, bool pending, bool atomic)
+write_shadow (size_t offset, size_t bytes, size_t step, bool pending, bool atomic)
 {
   const Access access = now ();
-  for (size_t at = offset; at < offset + bytes; at += 2)
+  for (size_t at = offset; at < offset + bytes; at += step)
     {
       Shadow &entry = shadow_at (at);
       if (entry.pending)
@@ -160,7 +161,7 @@ size_t
 shared_array (size_t bytes, size_t alignment, const char *file, int line)
 {
   for (int i = 0; i < n_declarations; i++)
-    if (declarations[i].line == line && strcmp (declarations[i].file, file) == 0)
+    if (declarations[i].line == line && declarations[i].bytes == bytes && strcmp (declarations[i].file, file) == 0)
       return declarations[i].offset;
   const size_t offset = (shared_used + alignment - 1) / alignment * alignment;
   if (n_declarations == 64 || offset + bytes > SHARED_BYTES
@@ -185,10 +186,10 @@ shared_bytes (size_t offset)
 }
 
 void
-shared_read (size_t offset, size_t bytes)
+shared_read (size_t offset, size_t bytes, size_t step)
 {
   const Access access = now ();
-  for (size_t at = offset; at < offset + bytes; at += 2)
+  for (size_t at = offset; at < offset + bytes; at += step)
     {
       Shadow &entry = shadow_at (at);
       if (entry.pending)
@@ -207,18 +208,18 @@ shared_read (size_t offset, size_t bytes)
 }
 
 void
-shared_write (size_t offset, size_t bytes)
+shared_write (size_t offset, size_t bytes, size_t step)
 {
-  write_shadow (offset, bytes, false, false);
+  write_shadow (offset, bytes, step, false, false);
 }
 
 void
-shared_atomic (size_t offset, size_t bytes)
+shared_atomic (size_t offset, size_t bytes, size_t step)
 {
-  for (size_t at = offset; at < offset + bytes; at += 2)
+  for (size_t at = offset; at < offset + bytes; at += step)
     if (shadow_at (at).write.thread < 0)
       fail ("uninitialised: %s is added to and was never written", array_name (at));
-  write_shadow (offset, bytes, false, true);
+  write_shadow (offset, bytes, step, false, true);
 }
 
 /* -- cp.async -------------------------------------------------------------------------------------------------- */
@@ -232,7 +233,7 @@ async_copy (size_t to, const void *from, size_t bytes, size_t valid_bytes)
     fail ("cp.async of %zu of %zu bytes", valid_bytes, bytes);
   if (valid_bytes > 0)
     global_bounds (from, valid_bytes);
-  write_shadow (to, bytes, true, false);
+  write_shadow (to, bytes, 2, true, false);
   copies[current->index].open.push_back (Copy{ to, from, bytes, valid_bytes });
 }
 

@@ -60,7 +60,7 @@ std::set<uint64_t> outstanding; /* operations not done */
 uint64_t last_id;
 OnHostStream *capturing;
 cudaError_t sticky = cudaSuccess; /* of work that failed: the context is lost, as on a GPU */
-bool driver = true;
+bool driver = true, eager_work;
 size_t device_bytes = (size_t) 8 << 30, allocated_bytes;
 std::map<void *, size_t> sizes;
 int64_t failing_call = -1, calls;
@@ -178,7 +178,13 @@ enqueue (cudaStream_t stream, std::function<bool ()> work)
       return cudaSuccess;
     }
   append (stream, std::move (work), {});
-  return cudaSuccess;
+  return eager_work ? finish ([=] { return stream->queue.empty (); }) : cudaSuccess;
+}
+
+void
+set_eager (bool eager)
+{
+  eager_work = eager;
 }
 
 void

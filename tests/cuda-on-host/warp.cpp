@@ -120,6 +120,6 @@ void
 load_matrices_at (uint32_t fragment[4], size_t row, bool transpose, const char *file, int line)
 {
   const Matrices matrices = { fragment, row, transpose };
-  shared_read (row, 16);
+  shared_read (row, 16, 2);
   meet_warp ("ldmatrix", combine_load, &matrices, nullptr, file, line);
 }

@@ -12,8 +12,27 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The instruction sets to test, as SwittiKernelOptions has them. */
+/* The same tests run on each op table: the CPU's with its instruction sets, as SwittiKernelOptions has them, and CUDA's
+ * on the host (tests/cuda-on-host/), which has none to choose. */
+#if defined(SWITTI_TEST_CUDA_ON_HOST)
+#include "eager-on-host.h"
+static const char *const test_isas[] = { "cuda" };
+/* A thread is simulated in some nanoseconds an instruction: what is large for speed's sake alone is made smaller. */
+#define TEST_SIMULATED TRUE
+#else
+#define TEST_SIMULATED FALSE
 static const char *const test_isas[] = { "generic", "avx2", "avx512" };
+#endif
+
+static inline const SwittiKernels *
+test_kernels (void)
+{
+#if defined(SWITTI_TEST_CUDA_ON_HOST)
+  return switti_kernels_cuda_eager ();
+#else
+  return switti_kernels_cpu ();
+#endif
+}
 
 /* An operand: its elements as they are stored, and what they are worth. */
 typedef struct
@@ -32,7 +51,7 @@ test_context (const char *isa, int n_threads)
   SwittiKernelOptions options = { .n_threads = n_threads, .isa = isa };
   SwittiKernelContext *context = NULL;
 
-  if (switti_kernels_cpu ()->context_new (&options, &context) != SWITTI_KERNEL_OK)
+  if (test_kernels ()->context_new (&options, &context) != SWITTI_KERNEL_OK)
     return NULL;
   return context;
 }

@@ -42,9 +42,9 @@ run (SwittiKernelContext *context, const Case *test)
   const gsize c = (gsize) (test->op.heads * test->op.d);
   Operand out = output_new (test->op.dtype, test->q.count);
 
-  assert_ok (switti_kernels_cpu ()->attention (
-      context, &test->op, test->group_index, test->key_length, test->q.data, test->kv.data,
-      (const char *) test->kv.data + c * switti_dtype_size (test->op.dtype), out.data));
+  assert_ok (test_kernels ()->attention (
+context, &test->op, test->group_index, test->key_length, test->q.data, test->kv.data,
+(const char *) test->kv.data + c * switti_dtype_size (test->op.dtype), out.data));
   return out;
 }
 
@@ -137,7 +137,7 @@ test_shapes (gconstpointer isa)
         operand_clear (&out);
         case_clear (&test);
       }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 static void
@@ -175,7 +175,7 @@ test_key_length (gconstpointer isa)
         operand_clear (&out);
         case_clear (&test);
       }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 /* Four images that read the keys of two. */
@@ -195,7 +195,7 @@ test_group_index (gconstpointer isa)
   check (&test, &out);
   operand_clear (&out);
   case_clear (&test);
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 static void
@@ -229,7 +229,7 @@ test_same_bits (gconstpointer isa)
             g_assert_cmpfloat (test_load (own.dtype, own.data, i), ==,
                                test_load (own.dtype, out[0].data, (gsize) ((3 * n - 1) * c) + i));
           operand_clear (&own);
-          switti_kernels_cpu ()->context_free (context);
+          test_kernels ()->context_free (context);
         }
       for (int i = 0; i < 3; i++)
         operand_clear (&out[i]);
@@ -264,7 +264,7 @@ test_extremes (gconstpointer isa)
       operand_clear (&out);
       case_clear (&test);
     }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 int

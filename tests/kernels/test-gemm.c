@@ -60,7 +60,7 @@ case_clear (Case *c)
 static void
 case_run (SwittiKernelContext *context, Case *c, gboolean with_bias)
 {
-  const SwittiKernels *kernels = switti_kernels_cpu ();
+  const SwittiKernels *kernels = test_kernels ();
   const SwittiGemm *g = &c->gemm;
   SwittiGemmPlan *plan = NULL;
   Operand packed = { 0 };
@@ -140,7 +140,7 @@ check_everywhere (const SwittiGemm *gemm, gboolean with_bias)
       case_run (context, &c, with_bias);
       case_check (&c, with_bias);
       case_clear (&c);
-      switti_kernels_cpu ()->context_free (context);
+      test_kernels ()->context_free (context);
     }
 }
 
@@ -234,7 +234,7 @@ test_pack_sources (void)
   static const float values[] = {
     1.0f, -2.0f, 0.333251953125f, 5.9604644775390625e-8f, -6.09755516052246e-5f, 65504.0f, 0.0f, 0.0999755859375f,
   };
-  const SwittiKernels *kernels = switti_kernels_cpu ();
+  const SwittiKernels *kernels = test_kernels ();
 
   for (int choice = 0; choice < 2 * (int) G_N_ELEMENTS (test_isas); choice++)
     {
@@ -308,7 +308,7 @@ test_reproducible (void)
           else
             g_assert_cmpmem (reference, bytes, c.d.data, bytes);
           case_clear (&c);
-          switti_kernels_cpu ()->context_free (context);
+          test_kernels ()->context_free (context);
         }
     }
 }
@@ -338,14 +338,14 @@ test_no_leaks (void)
         for (gint64 j = 0; j < gemm.n; j++)
           g_assert_cmpint (isfinite (((float *) c.d.data)[i * gemm.n + j]) != 0, ==, i != 1);
       case_clear (&c);
-      switti_kernels_cpu ()->context_free (context);
+      test_kernels ()->context_free (context);
     }
 }
 
 static void
 test_invalid (void)
 {
-  const SwittiKernels *kernels = switti_kernels_cpu ();
+  const SwittiKernels *kernels = test_kernels ();
   SwittiKernelContext *context = test_context (NULL, 1);
   SwittiGemm good = plain (4, 5, 6), bad[13];
   float numbers[64] = { 0 };

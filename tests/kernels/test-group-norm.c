@@ -36,7 +36,7 @@ case_clear (Case *test)
 static Operand
 run (SwittiKernelContext *context, const Case *test, gint64 first, gint64 batch)
 {
-  const SwittiKernels *kernels = switti_kernels_cpu ();
+  const SwittiKernels *kernels = test_kernels ();
   const gint64 image = test->norm.positions * test->norm.channels;
   SwittiGroupNorm norm = test->norm;
   Operand y = output_new (norm.y_dtype, (gsize) (batch * image));
@@ -106,7 +106,7 @@ test_shapes (gconstpointer isa)
         operand_clear (&y);
         case_clear (&test);
       }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 /* A mean a thousand times the deviation, over many chunks. */
@@ -132,7 +132,7 @@ test_large_mean (gconstpointer isa)
     }
   operand_clear (&y);
   case_clear (&test);
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 static void
@@ -154,7 +154,7 @@ test_same_bits (gconstpointer isa)
       Operand alone = run (context, &test, 2, 1);
       g_assert_cmpmem (alone.data, alone.count * 4, operand_f32 (&y[0]) + 2 * image, (gsize) image * 4);
       operand_clear (&alone);
-      switti_kernels_cpu ()->context_free (context);
+      test_kernels ()->context_free (context);
     }
   for (int i = 0; i < 3; i++)
     operand_clear (&y[i]);

@@ -71,7 +71,7 @@ part_value (const Case *test, int which, const Operand *operand, gsize i, double
 static void
 run (SwittiKernelContext *context, const Case *test, gboolean layer, gint64 first, gint64 batch, Operand *x, Operand *h)
 {
-  const SwittiKernels *kernels = switti_kernels_cpu ();
+  const SwittiKernels *kernels = test_kernels ();
   SwittiResidualNorm norm = test->norm;
   const gsize start = (gsize) (first * norm.n * norm.c), count = (gsize) (batch * norm.n * norm.c);
   const gint32 *groups = test->group_index != NULL ? test->group_index + first : NULL;
@@ -178,7 +178,7 @@ check_shapes (gconstpointer isa, gboolean layer)
         operand_clear (&h);
         case_clear (&test);
       }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 /* Every set of operands that may be left out. */
@@ -203,7 +203,7 @@ check_parts (gconstpointer isa, gboolean layer)
       operand_clear (&h);
       case_clear (&test);
     }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 /* The bits of an image depend neither on threads nor on the images beside it. */
@@ -236,7 +236,7 @@ check_same_bits (gconstpointer isa, gboolean layer)
           operand_clear (&own_x);
           operand_clear (&own_h);
         }
-      switti_kernels_cpu ()->context_free (context);
+      test_kernels ()->context_free (context);
     }
   for (int i = 0; i < 3; i++)
     {
@@ -258,11 +258,11 @@ test_layer_large_mean (gconstpointer isa)
     return;
   for (int j = 0; j < 256; j++)
     x[j] = 4096.0f + (j % 2 == 0 ? 1.0f : -1.0f);
-  assert_ok (switti_kernels_cpu ()->layer_norm (context, &norm, NULL, x, NULL, NULL, NULL, NULL, NULL, h));
+  assert_ok (test_kernels ()->layer_norm (context, &norm, NULL, x, NULL, NULL, NULL, NULL, NULL, h));
   /* Every number on the way is exact in float32 but for the last division. */
   for (int j = 0; j < 256; j++)
     g_assert_cmpfloat_with_epsilon (h[j], j % 2 == 0 ? 1.0f : -1.0f, 1e-6);
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 static void
@@ -274,11 +274,11 @@ test_refused (gconstpointer isa)
 
   if (context == NULL)
     return;
-  assert_invalid (switti_kernels_cpu ()->layer_norm (context, &norm, NULL, &x, NULL, NULL, NULL, NULL, NULL, &h));
-  assert_invalid (switti_kernels_cpu ()->residual_norm (context, &norm, NULL, &x, NULL, NULL, NULL, NULL, NULL, NULL,
-                                                        &h));
+  assert_invalid (test_kernels ()->layer_norm (context, &norm, NULL, &x, NULL, NULL, NULL, NULL, NULL, &h));
+  assert_invalid (test_kernels ()->residual_norm (context, &norm, NULL, &x, NULL, NULL, NULL, NULL, NULL, NULL,
+                                                  &h));
   g_assert_cmpfloat (h, ==, 3.0f);
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 static void test_residual_shapes (gconstpointer isa) { check_shapes (isa, FALSE); }

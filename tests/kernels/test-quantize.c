@@ -40,7 +40,7 @@ check (SwittiKernelContext *context, gint64 rows, gint64 v, gint64 z, const floa
   for (int cosine = 0; cosine < 2; cosine++)
     {
       memset (codes, 0xff, (gsize) rows * sizeof *codes);
-      assert_ok (switti_kernels_cpu ()->nearest_code (context, rows, v, z, cosine, f, codebook, codes));
+      assert_ok (test_kernels ()->nearest_code (context, rows, v, z, cosine, f, codebook, codes));
       for (gint64 r = 0; r < rows; r++)
         g_assert_cmpint (codes[r], ==, naive_code (f + r * z, codebook, v, z, cosine));
     }
@@ -62,7 +62,7 @@ test_shapes (gconstpointer isa)
       operand_clear (&f);
       operand_clear (&codebook);
     }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 /* Codes that float32 cannot tell apart by their distance: far from the origin, a few units in the last place from
@@ -85,7 +85,7 @@ test_near_ties (gconstpointer isa)
   for (int i = 0; i < ROWS * Z; i++)
     f[i] = 100.0f + (float) g_rand_int_range (rand, -3, 4) * 0x1p-17f;
   check (context, ROWS, V, Z, f, codebook);
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 /* Zeros, a code of length zero, and numbers that are none. */
@@ -103,11 +103,11 @@ test_extremes (gconstpointer isa)
   check (context, 4, 4, 2, f, codebook);
   for (int cosine = 0; cosine < 2; cosine++)
     {
-      assert_ok (switti_kernels_cpu ()->nearest_code (context, 3, 4, 2, cosine, none, codebook, codes));
+      assert_ok (test_kernels ()->nearest_code (context, 3, 4, 2, cosine, none, codebook, codes));
       for (int i = 0; i < 3; i++)
         g_assert_true (codes[i] >= 0 && codes[i] < 4);
     }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 int

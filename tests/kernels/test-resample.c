@@ -48,7 +48,7 @@ run (SwittiKernelContext *context, const SwittiResample *op, gconstpointer in)
 {
   Operand out = output_new (op->dtype, (gsize) (op->batch * op->out_height * op->out_width * op->channels));
 
-  assert_ok (switti_kernels_cpu ()->resample (context, op, in, out.data));
+  assert_ok (test_kernels ()->resample (context, op, in, out.data));
   return out;
 }
 
@@ -101,7 +101,7 @@ test_shapes (gconstpointer isa)
           operand_clear (&in);
           operand_clear (&out);
         }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 static void
@@ -129,7 +129,7 @@ test_same_bits (gconstpointer isa)
           Operand alone = run (context, &op, operand_f32 (&in) + 2 * 5 * 5 * 32);
           g_assert_cmpmem (alone.data, alone.count * 4, operand_f32 (&out[0]) + 2 * alone.count, alone.count * 4);
           operand_clear (&alone);
-          switti_kernels_cpu ()->context_free (context);
+          test_kernels ()->context_free (context);
         }
       for (int i = 0; i < 3; i++)
         operand_clear (&out[i]);
@@ -147,9 +147,9 @@ test_refused (gconstpointer isa)
 
   if (context == NULL)
     return;
-  assert_invalid (switti_kernels_cpu ()->resample (context, &op, &in, &out));
+  assert_invalid (test_kernels ()->resample (context, &op, &in, &out));
   g_assert_cmpuint (out, ==, 7);
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 /* Element i of the fixtures' inputs. */
@@ -220,7 +220,7 @@ test_fixtures (gconstpointer isa)
       }
   if (context != NULL)
     g_assert_cmpuint (found, >, 0);
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 int

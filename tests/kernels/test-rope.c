@@ -46,11 +46,11 @@ run (SwittiKernelContext *context, const Case *test, gboolean rotate, int parts,
   SwittiQkNormRope op = test->op;
 
   op.batch = batch;
-  assert_ok (switti_kernels_cpu ()->qk_norm_rope (
-      context, &op, rotate ? test->rope.data : NULL, slice (test, in, 0, image),
-      parts & 1 ? slice (test, in, 1, image) : NULL, parts & 2 ? slice (test, in, 2, image) : NULL,
-      slice (test, out, 0, image), parts & 1 ? slice (test, out, 1, image) : NULL,
-      parts & 2 ? slice (test, out, 2, image) : NULL));
+  assert_ok (test_kernels ()->qk_norm_rope (
+context, &op, rotate ? test->rope.data : NULL, slice (test, in, 0, image),
+parts & 1 ? slice (test, in, 1, image) : NULL, parts & 2 ? slice (test, in, 2, image) : NULL,
+slice (test, out, 0, image), parts & 1 ? slice (test, out, 1, image) : NULL,
+parts & 2 ? slice (test, out, 2, image) : NULL));
 }
 
 /* `first` is the row's first element, of C. */
@@ -123,7 +123,7 @@ test_shapes (gconstpointer isa)
         operand_clear (&out);
         case_clear (&test);
       }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 static void
@@ -139,7 +139,7 @@ test_in_place (gconstpointer isa)
   /* test.in.value still has what was there before. */
   check (&test, TRUE, 3, &test.in);
   case_clear (&test);
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 static void
@@ -161,7 +161,7 @@ test_same_bits (gconstpointer isa)
       for (gint64 image = 0; image < 3; image++)
         run (context, &test, TRUE, 3, image, 1, &test.in, &out[0]);
       assert_same_bytes (&out[0], &out[threads]);
-      switti_kernels_cpu ()->context_free (context);
+      test_kernels ()->context_free (context);
     }
   for (int i = 0; i < 4; i++)
     operand_clear (&out[i]);
@@ -178,10 +178,10 @@ test_refused (gconstpointer isa)
     return;
   /* Pairs of an odd head do not come out. */
   case_init (&test, 1, 1, 2, 3, SWITTI_DTYPE_F32);
-  assert_invalid (switti_kernels_cpu ()->qk_norm_rope (context, &test.op, test.rope.data, test.in.data, NULL, NULL,
-                                                       test.in.data, NULL, NULL));
+  assert_invalid (test_kernels ()->qk_norm_rope (context, &test.op, test.rope.data, test.in.data, NULL, NULL,
+                                                 test.in.data, NULL, NULL));
   case_clear (&test);
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 int

@@ -1,0 +1,81 @@
+/* cuda-private.h - what the files of kernels/cuda/ share; C, for dispatch.c and the adapters
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#pragma once
+
+#include "switti-kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct SwittiCudaRuntime SwittiCudaRuntime;
+
+struct SwittiKernelContext
+{
+  SwittiKernels ops;          /* what the .cu files fill in; the rest is NULL */
+  SwittiCudaRuntime *runtime; /* stream, staging, events: runtime-private.h */
+  char error[256];
+  bool profile_enabled;
+  SwittiKernelProfile profile[SWITTI_KERNEL_N_OPS];
+  uint64_t n_launches; /* of kernels and products, for reports */
+};
+
+/* The table of this folder; never NULL. */
+const SwittiKernels *switti_kernels_cuda (void);
+
+/* Puts the words for error_message() and returns `status`. */
+SwittiKernelStatus switti_cuda_fail (SwittiKernelContext *context, SwittiKernelStatus status, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+
+/* -- context.cu ------------------------------------------------------------------------------------------------ */
+SwittiKernelStatus switti_cuda_context_new (const SwittiKernelOptions *options, SwittiKernelContext **context);
+void switti_cuda_context_free (SwittiKernelContext *context);
+void switti_cuda_properties (SwittiKernelContext *context, SwittiKernelProperties *properties);
+const char *switti_cuda_error_message (SwittiKernelContext *context);
+SwittiKernelStatus switti_cuda_alloc (SwittiKernelContext *context, size_t bytes, void **memory);
+void switti_cuda_free (SwittiKernelContext *context, void *memory);
+SwittiKernelStatus switti_cuda_upload (SwittiKernelContext *context, void *dst, const void *host, size_t bytes);
+SwittiKernelStatus switti_cuda_download (SwittiKernelContext *context, void *host, const void *src, size_t bytes);
+SwittiKernelStatus switti_cuda_copy (SwittiKernelContext *context, void *dst, const void *src, size_t bytes);
+SwittiKernelStatus switti_cuda_clear (SwittiKernelContext *context, void *dst, size_t bytes);
+SwittiKernelStatus switti_cuda_synchronize (SwittiKernelContext *context);
+
+/* -- profile.cu: times between events on the stream ------------------------------------------------------------- */
+double switti_cuda_profile_start (SwittiKernelContext *context);
+void switti_cuda_profile_stop (SwittiKernelContext *context, SwittiKernelOp op, double start);
+void switti_cuda_profile_reset (SwittiKernelContext *context, bool enable);
+void switti_cuda_profile_read (SwittiKernelContext *context, SwittiKernelProfile rows[SWITTI_KERNEL_N_OPS]);
+
+/* -- gemm.cu, conv2d.cu: as the op table says; the descriptor is what a plan was made for ---------------------- */
+size_t switti_cuda_gemm_packed_bytes (SwittiKernelContext *context, int64_t n, int64_t k, SwittiDtype b_dtype);
+SwittiKernelStatus switti_cuda_gemm_pack (SwittiKernelContext *context, int64_t n, int64_t k, SwittiDtype b_dtype,
+                                          SwittiDtype src_dtype, const void *src, int64_t ldb, void *packed);
+SwittiKernelStatus switti_cuda_gemm_plan (SwittiKernelContext *context, const SwittiGemm *gemm, SwittiGemmPlan **plan);
+void switti_cuda_gemm_plan_free (SwittiKernelContext *context, SwittiGemmPlan *plan);
+const SwittiGemm *switti_cuda_gemm_descriptor (const SwittiGemmPlan *plan);
+SwittiKernelStatus switti_cuda_gemm (SwittiKernelContext *context, const SwittiGemmPlan *plan, const void *a,
+                                     const void *b, const float *bias, void *d);
+size_t switti_cuda_conv_packed_bytes (SwittiKernelContext *context, const SwittiConv *conv);
+SwittiKernelStatus switti_cuda_conv_pack (SwittiKernelContext *context, const SwittiConv *conv, SwittiDtype src_dtype,
+                                          const void *src, void *packed);
+SwittiKernelStatus switti_cuda_conv_plan (SwittiKernelContext *context, const SwittiConv *conv, SwittiConvPlan **plan);
+void switti_cuda_conv_plan_free (SwittiKernelContext *context, SwittiConvPlan *plan);
+const SwittiConv *switti_cuda_conv_descriptor (const SwittiConvPlan *plan);
+SwittiKernelStatus switti_cuda_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, const void *x,
+                                     const void *packed, const float *bias, const void *residual, void *d);
+
+/* -- each file's ops into a table ------------------------------------------------------------------------------- */
+void switti_cuda_attention_fill (SwittiKernels *ops);
+void switti_cuda_elementwise_fill (SwittiKernels *ops);
+void switti_cuda_group_norm_fill (SwittiKernels *ops);
+void switti_cuda_norm_fill (SwittiKernels *ops);
+void switti_cuda_quantize_fill (SwittiKernels *ops);
+void switti_cuda_resample_fill (SwittiKernels *ops);
+void switti_cuda_rope_fill (SwittiKernels *ops);
+void switti_cuda_sample_fill (SwittiKernels *ops);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,33 @@
+/* products-private.h - the adapter behind which a library multiplies matrices
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * cublaslt.cpp on a GPU; tests/cuda-on-host/products.cpp, by the CPU's op table, on host CUDA. No arithmetic of ours is
+ * here: gemm.cu does what a library leaves (conversions of operands, activations).
+ */
+#pragma once
+
+#include "runtime-private.h"
+
+/* D (m, n) = A (m, k) . B^T [+ D] for each of `batch` groups of m rows, which share B. All row-major, A and B of one
+ * dtype; a_is_km: A is stored (k, m); b_is_kn: B is stored (k, n). float32 sums; float32 products are not made in a
+ * narrower format. */
+struct SwittiCudaProduct
+{
+  int64_t batch, m, n, k;
+  int64_t lda, ldb, ldd;
+  SwittiDtype ab_dtype, d_dtype;
+  bool a_is_km, b_is_kn, accumulate;
+};
+
+struct SwittiCudaProductPlan;
+
+SwittiKernelStatus switti_cuda_products_new (SwittiKernelContext *context, SwittiCudaProducts **products);
+void switti_cuda_products_free (SwittiCudaProducts *products);
+
+/* Bits of a row do not depend on `batch`: the algorithm is chosen for one group. */
+SwittiKernelStatus switti_cuda_product_plan (SwittiKernelContext *context, const SwittiCudaProduct *product,
+                                             SwittiCudaProductPlan **plan);
+void switti_cuda_product_plan_free (SwittiKernelContext *context, SwittiCudaProductPlan *plan);
+SwittiKernelStatus switti_cuda_product_run (SwittiKernelContext *context, const SwittiCudaProductPlan *plan,
+                                            const void *a, const void *b, void *d);

@@ -1,0 +1,58 @@
+/* runtime-private.h - a context's stream, staging memory and events; and how ops launch kernels
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#pragma once
+
+#include "cuda-private.h"
+#include "portable-private.h"
+
+#include <vector>
+
+/* Bytes of one of the two pinned buffers that uploads and downloads go through. */
+#define STAGING_BYTES ((size_t) 8 << 20)
+
+/* What profile_stop() leaves for profile_read(): events[start] and the one after. */
+struct SwittiCudaTiming
+{
+  SwittiKernelOp op;
+  size_t start;
+};
+
+struct SwittiCudaProducts;
+
+struct SwittiCudaRuntime
+{
+  int device;
+  cudaStream_t stream;
+  void *staging[2];
+  cudaEvent_t staged[2]; /* when a buffer is free again */
+  SwittiCudaProducts *products; /* products-private.h */
+  std::vector<cudaEvent_t> events;
+  std::vector<SwittiCudaTiming> timings;
+  size_t n_events; /* in use */
+};
+
+/* OK for cudaSuccess; else puts "<what>: <CUDA's words>" and returns what the error means. */
+SwittiKernelStatus switti_cuda_check (SwittiKernelContext *context, cudaError_t error, const char *what);
+
+/* Blocks of `size` that cover `count`; a grid's x goes to 2^31 - 1, which callers have checked by is_launchable(). */
+static inline int64_t
+blocks_for (int64_t count, int64_t size)
+{
+  return (count + size - 1) / size;
+}
+
+static inline bool
+is_launchable (int64_t blocks)
+{
+  return blocks >= 1 && blocks <= INT32_MAX;
+}
+
+/* Enqueues a kernel on the context's stream; a status. A kernel with template arguments is put in parentheses. */
+#define SWITTI_LAUNCH(context, kernel, grid, block, shared_bytes, ...) \
+  ((context)->n_launches++, \
+   switti_cuda_check ((context), \
+                      launch_kernel (#kernel, kernel, grid, block, shared_bytes, (context)->runtime->stream, \
+                                     __VA_ARGS__), \
+                      #kernel))
