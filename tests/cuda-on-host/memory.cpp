@@ -2,9 +2,9 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Every two bytes of shared memory (every four of arrays of larger elements) remember who wrote and read them last, and
- * when: two accesses by different threads are ordered by a barrier of the block, or by __syncwarp within a warp, between
- * them. Device memory is allocated by runtime.cpp between red zones that hold a pattern.
+ * Every two bytes of shared memory (every four of arrays of larger elements) remember who wrote and read them last,
+ * and when: two accesses by different threads are ordered by a barrier of the block, or by __syncwarp within a warp,
+ * between them. Device memory is allocated by runtime.cpp between red zones that hold a pattern.
  */
 #include "device-memory-private.h"
 #include "fibres-private.h"
