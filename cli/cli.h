@@ -22,6 +22,7 @@ enum
 int cli_generate (int argc, char **argv);
 int cli_bench (int argc, char **argv);
 int cli_models (int argc, char **argv);
+int cli_models_download (int argc, char **argv);
 
 /* "switti: <sentence>" on stderr. */
 void cli_report (const char *sentence);
@@ -76,6 +77,8 @@ typedef gboolean (*CliWork) (GCancellable *cancellable, gpointer data, GError **
 /* Runs work on a thread of its own while this one waits for it and for signals; reports its error. Returns an exit
  * status. */
 int cli_run (CliWork work, gpointer data);
+/* The same, with what to say when it was cancelled. */
+int cli_run_with_notice (CliWork work, gpointer data, const char *cancelled);
 
 /* -- the progress bar (progress.c) --------------------------------------------------------------------------- */
 

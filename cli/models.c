@@ -172,7 +172,7 @@ info (Models *self, const char *name)
 static int
 run (Models *self)
 {
-  static const char *const commands[] = { "list", "info", NULL };
+  static const char *const commands[] = { "list", "info", "download", NULL };
   guint n_words = self->words ? g_strv_length (self->words) : 0;
   const char *command = n_words > 0 ? self->words[0] : "list";
   const char *meant = cli_suggest (command, commands);
@@ -203,10 +203,15 @@ cli_models (int argc, char **argv)
     { NULL },
   };
   const GOptionEntry *const entries[] = { own, NULL };
-  g_autoptr (GOptionContext) context = g_option_context_new (_ ("list | info [NAME]"));
+  g_autoptr (GOptionContext) context = g_option_context_new (_ ("list | info [NAME] | download NAME"));
   g_auto (GStrv) arguments = g_strdupv (argv);
   int status = CLI_USAGE;
 
+  if (argc > 1 && g_str_equal (argv[1], "download"))
+    {
+      g_set_prgname ("switti models download"); /* the usage line of its --help says it */
+      return cli_models_download (argc - 1, argv + 1);
+    }
   g_option_context_add_main_entries (context, own, GETTEXT_PACKAGE);
   g_option_context_set_summary (context, _ ("Lists the models that are installed, or says what one of them knows."));
   g_option_context_set_description (context, _ ("Examples:\n  switti models list\n  switti models info icons"));

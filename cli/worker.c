@@ -18,6 +18,7 @@ typedef struct
   GError *error;
   gboolean good;
   int signal_number; /* that cancelled it, or 0 */
+  guint signal_sources[2];
 } Worker;
 
 static gboolean
@@ -50,25 +51,31 @@ cancel (Worker *self, int signal_number)
 static gboolean
 on_interrupt (gpointer data)
 {
-  cancel (data, SIGINT);
+  Worker *self = data;
+
+  cancel (self, SIGINT);
+  self->signal_sources[0] = 0;
   return G_SOURCE_REMOVE;
 }
 
 static gboolean
 on_terminate (gpointer data)
 {
-  cancel (data, SIGTERM);
+  Worker *self = data;
+
+  cancel (self, SIGTERM);
+  self->signal_sources[1] = 0;
   return G_SOURCE_REMOVE;
 }
 
 static int
-status_of (Worker *self)
+status_of (Worker *self, const char *cancelled)
 {
   if (self->good)
     return CLI_SUCCESS;
   if (g_error_matches (self->error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     {
-      cli_report (_ ("Cancelled; nothing was written."));
+      cli_report (cancelled);
       return 128 + self->signal_number;
     }
   cli_report (self->error->message);
@@ -77,6 +84,12 @@ status_of (Worker *self)
 
 int
 cli_run (CliWork work, gpointer data)
+{
+  return cli_run_with_notice (work, data, _ ("Cancelled; nothing was written."));
+}
+
+int
+cli_run_with_notice (CliWork work, gpointer data, const char *cancelled)
 {
   Worker self = {
     .work = work,
@@ -87,13 +100,15 @@ cli_run (CliWork work, gpointer data)
   GThread *thread;
   int status;
 
-  g_unix_signal_add (SIGINT, on_interrupt, &self);
-  g_unix_signal_add (SIGTERM, on_terminate, &self);
+  self.signal_sources[0] = g_unix_signal_add (SIGINT, on_interrupt, &self);
+  self.signal_sources[1] = g_unix_signal_add (SIGTERM, on_terminate, &self);
   thread = g_thread_new ("switti", run, &self);
   g_main_loop_run (self.loop);
   g_thread_join (thread);
   cli_progress_hide ();
-  status = status_of (&self);
+  for (guint i = 0; i < G_N_ELEMENTS (self.signal_sources); i++)
+    g_clear_handle_id (&self.signal_sources[i], g_source_remove);
+  status = status_of (&self, cancelled);
   g_clear_error (&self.error);
   g_main_loop_unref (self.loop);
   g_object_unref (self.cancellable);

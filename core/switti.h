@@ -6,6 +6,7 @@
 
 #include "switti-bundle.h"
 #include "switti-device.h"
+#include "switti-download.h"
 #include "switti-error.h"
 #include "switti-generator.h"
 #include "switti-image.h"

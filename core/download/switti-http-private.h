@@ -25,6 +25,8 @@ void switti_http_free (SwittiHttp *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiHttp, switti_http_free)
 
 void switti_http_set_notice (SwittiHttp *self, SwittiHttpNotice notice, gpointer data);
+/* Is told of arrived bytes, a few times a second. */
+void switti_http_set_arrival (SwittiHttp *self, void (*arrival) (gpointer data), gpointer data);
 void switti_http_notify (SwittiHttp *self, const char *words);
 const char *switti_http_get_endpoint (SwittiHttp *self);
 /* Bytes of file bodies that have arrived in all. */
@@ -37,8 +39,8 @@ typedef struct
   char *uri;           /* that answered, after redirects */
   char *etag;          /* of that answer; nullable */
   gint64 length;       /* of the body, or -1 */
-  gint64 first, total; /* of a part: where it begins, and the file's size (-1: not said); first is -1 for a whole file */
-  char *linked_etag;   /* the hub's own name for the contents, whoever serves them: a SHA-256 for large files; nullable */
+  gint64 first, total; /* of a part: where it begins, and the file's size (-1: not said); first -1: a whole file */
+  char *linked_etag;   /* the hub's own name for the contents, whoever serves them: a SHA-256 mostly; nullable */
   gint64 linked_size;  /* and their size, or -1 */
   char *commit;        /* of the repository; nullable */
 } SwittiHttpReply;

@@ -15,9 +15,11 @@
 
 #define MAX_REDIRECTS 10
 #define SILENCE_SECONDS 30   /* without a byte, after which a connection counts as broken */
+#define MAX_CONNECTIONS 16   /* answers that are read at a time, of shards; a request more would wait forever */
 #define MAX_FAILURES 6       /* in a row */
 #define FIRST_WAIT_MS 200    /* doubled at each failure in a row: 0.2 … 6.4 s */
 #define MAX_WAIT_SECONDS 300 /* that a hub may ask for */
+#define ARRIVAL_MICROSECONDS (G_USEC_PER_SEC / 5)
 
 struct _SwittiHttp
 {
@@ -26,6 +28,9 @@ struct _SwittiHttp
   SoupSession *session;
   SwittiHttpNotice notice;
   gpointer notice_data;
+  void (*arrival) (gpointer data);
+  gpointer arrival_data;
+  gint64 told; /* of an arrival, microseconds */
   guint64 received;
   gboolean reached;      /* the hub has answered at least once */
   gboolean temporary;    /* of the last failure: another attempt may mend it */
@@ -101,7 +106,7 @@ switti_http_new (const char *endpoint, const char *token, GError **error)
     }
 
   self->session = soup_session_new_with_options ("user-agent", "switti/" SWITTI_VERSION, "timeout", SILENCE_SECONDS,
-                                                 NULL);
+                                                 "max-conns-per-host", MAX_CONNECTIONS, NULL);
   if (resolver != NULL)
     soup_session_set_proxy_resolver (self->session, resolver);
   /* Positions are those of the stored file. */
@@ -126,6 +131,13 @@ switti_http_set_notice (SwittiHttp *self, SwittiHttpNotice notice, gpointer data
 {
   self->notice = notice;
   self->notice_data = data;
+}
+
+void
+switti_http_set_arrival (SwittiHttp *self, void (*arrival) (gpointer data), gpointer data)
+{
+  self->arrival = arrival;
+  self->arrival_data = data;
 }
 
 void
@@ -399,7 +411,8 @@ switti_http_request (SwittiHttp *self, const char *method, const char *uri_text,
       self->reached = TRUE;
       read_linked (soup_message_get_response_headers (message), reply);
       if (soup_message_get_status (message) == SOUP_STATUS_OK ||
-          soup_message_get_status (message) == SOUP_STATUS_PARTIAL_CONTENT || (stay && reply->linked_size >= 0))
+          soup_message_get_status (message) == SOUP_STATUS_PARTIAL_CONTENT ||
+          (stay && reply->linked_size >= 0 && SOUP_STATUS_IS_REDIRECTION (soup_message_get_status (message))))
         {
           read_final (message, reply);
           return g_steal_pointer (&body);
@@ -427,8 +440,15 @@ switti_http_read (SwittiHttp *self, GInputStream *body, void *buffer, gsize leng
   gssize n_read = g_input_stream_read (body, buffer, length, cancellable, &problem);
 
   if (n_read < 0)
-    set_unreached (self, what, g_steal_pointer (&problem), error);
-  else
-    self->received += (guint64) n_read;
+    {
+      set_unreached (self, what, g_steal_pointer (&problem), error);
+      return -1;
+    }
+  self->received += (guint64) n_read;
+  if (self->arrival != NULL && g_get_monotonic_time () - self->told >= ARRIVAL_MICROSECONDS)
+    {
+      self->told = g_get_monotonic_time ();
+      self->arrival (self->arrival_data);
+    }
   return n_read;
 }

@@ -35,6 +35,9 @@ const char *switti_remote_file_get_sha256 (SwittiRemoteFile *self);
 gboolean switti_remote_file_read (SwittiRemoteFile *self, guint64 offset, void *out, gsize bytes,
                                   GCancellable *cancellable, GError **error);
 
+/* Lets go of the connection, where one is held for the next read. */
+void switti_remote_file_pause (SwittiRemoteFile *self);
+
 /* A small file as a whole; larger ones than max_bytes are SWITTI_ERROR_MODEL_INVALID. */
 GBytes *switti_remote_file_read_all (SwittiRemoteFile *self, gsize max_bytes, GCancellable *cancellable,
                                      GError **error);
@@ -42,7 +45,7 @@ GBytes *switti_remote_file_read_all (SwittiRemoteFile *self, gsize max_bytes, GC
 /* Says that [begin, end) will be read, front to back; to be called before, in rising order. Each run of ranges, gaps of
  * up to a moment's transfer included, then takes one request instead of one a read. */
 void switti_remote_file_want (SwittiRemoteFile *self, guint64 begin, guint64 end);
-/* Nothing more is wanted. A file of which nearly all is wanted, and whose SHA-256 the hub states, will be read whole. */
+/* Nothing more is wanted. A file of which nearly all is, and whose SHA-256 the hub states, will be read whole. */
 void switti_remote_file_want_done (SwittiRemoteFile *self);
 /* Bytes of those ranges and of the gaps in between from `begin` on: what is going to be transferred. */
 guint64 switti_remote_file_count_wanted (SwittiRemoteFile *self, guint64 begin);

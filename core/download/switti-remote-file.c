@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * There are two kinds of reads. Those in ranges that were announced go front to back: one response is held open and
- * read on. All others are small and here and there (headers, a zip file's directory): they are served from a few blocks.
+ * read on. All others are small and here and there (headers, a zip file's directory): a few blocks serve them.
  */
 #include "switti-build-config.h"
 
@@ -14,7 +14,7 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-#define BLOCK_BYTES (128 * 1024)
+#define BLOCK_BYTES (32 * 1024)
 #define N_BLOCKS 4
 /* What is faster read over than asked for anew. */
 #define SMALL_GAP (512 * 1024)
@@ -132,8 +132,8 @@ switti_remote_file_open (SwittiHttp *http, const char *repository, const char *r
     }
 }
 
-static void
-close_body (SwittiRemoteFile *self)
+void
+switti_remote_file_pause (SwittiRemoteFile *self)
 {
   g_clear_object (&self->body);
 }
@@ -143,7 +143,7 @@ switti_remote_file_free (SwittiRemoteFile *self)
 {
   if (self == NULL)
     return;
-  close_body (self);
+  switti_remote_file_pause (self);
   for (guint i = 0; i < N_BLOCKS; i++)
     g_free (self->blocks[i].data);
   g_array_unref (self->runs);
@@ -253,14 +253,14 @@ open_body (SwittiRemoteFile *self, guint64 first, guint64 end, GCancellable *can
 {
   g_auto (SwittiHttpReply) reply = { 0 };
 
-  close_body (self);
+  switti_remote_file_pause (self);
   self->body = switti_http_request (self->http, "GET", self->uri, self->description, first, end, self->etag, FALSE,
                                     &reply, cancellable, error);
   if (self->body == NULL)
     return FALSE;
   if (check_answer (self, &reply, first, end, error))
     return TRUE;
-  close_body (self);
+  switti_remote_file_pause (self);
   return FALSE;
 }
 
@@ -291,7 +291,7 @@ read_body (SwittiRemoteFile *self, void *out, gsize bytes, GCancellable *cancell
       hash_arrived (self, self->position, out, (gsize) n_read);
       self->position += (guint64) n_read;
       if (self->position >= self->body_end)
-        close_body (self);
+        switti_remote_file_pause (self);
     }
   return n_read;
 }
@@ -321,7 +321,7 @@ read_some (SwittiRemoteFile *self, guint64 offset, void *out, gsize bytes, guint
   if (self->body != NULL &&
       (self->position > offset || offset >= self->body_end ||
        (offset - self->position > self->max_skip && !self->no_ranges)))
-    close_body (self);
+    switti_remote_file_pause (self);
   if (self->body == NULL)
     {
       /* From where the checksum is, if that is near. */
@@ -353,7 +353,7 @@ read_range (SwittiRemoteFile *self, guint64 offset, guint8 *out, gsize bytes, gu
           bytes -= (gsize) n_read;
           continue;
         }
-      close_body (self);
+      switti_remote_file_pause (self);
       if (!switti_http_wait (self->http, &self->failures, g_steal_pointer (&problem), cancellable, error))
         return FALSE;
     }
@@ -512,7 +512,7 @@ switti_remote_file_verify (SwittiRemoteFile *self, gboolean *checked, GCancellab
   if (strcmp (g_checksum_get_string (self->checksum), self->sha256) == 0)
     return TRUE;
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-               _ ("%s arrived damaged: its SHA-256 is not the one that the hub states; start anew with --restart."),
+               _ ("%s arrived damaged: its SHA-256 is not what the hub states; run the same again to fetch it anew."),
                self->description);
   return FALSE;
 }

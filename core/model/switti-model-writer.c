@@ -461,12 +461,30 @@ put_in_place (SwittiModelWriter *self, GError **error)
   return TRUE;
 }
 
+/* Nothing is to be continued any more. */
+static void
+remove_notes (SwittiModelWriter *self)
+{
+  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
+
+  if (!list_tree (self->path, "", files, FALSE, NULL))
+    return;
+  for (guint i = 0; i < files->len; i++)
+    if (g_str_has_suffix (files->pdata[i], ".position"))
+      {
+        g_autofree char *path = g_build_filename (self->path, files->pdata[i], NULL);
+
+        g_unlink (path);
+      }
+}
+
 gboolean
 switti_model_writer_finish (SwittiModelWriter *self, GCancellable *cancellable, GError **error)
 {
   if (!write_sums (self, cancellable, error) || g_cancellable_set_error_if_cancelled (cancellable, error) ||
       !put_in_place (self, error))
     return FALSE;
+  remove_notes (self);
   self->is_finished = TRUE;
   return TRUE;
 }

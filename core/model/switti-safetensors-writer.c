@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * The SHA-256 is computed on a thread of its own while the next bytes are read and converted. A file that may be
- * continued has a note beside it, FILE.position: how many bytes of data are on the disk for certain.
+ * continued has a note beside it, FILE.position: how many bytes of data are on the disk for certain. It stays beside a
+ * finished file, so that a run that goes on with another part does not begin this one anew.
  */
 #include "switti-model-writer-private.h"
 
@@ -20,10 +21,10 @@
 
 #define HASH_BYTES ((gsize) 1 << 20)
 #define HASH_BUFFERS 16
-#define CHUNK_BYTES ((gsize) 8 << 20) /* of a plan, read and converted at a time */
+#define CHUNK_BYTES ((gsize) 1 << 20) /* of a plan, read and converted at a time */
 /* How much work a kill may cost a file that can be continued. */
 #define NOTE_BYTES ((guint64) 64 << 20)
-#define NOTE_MICROSECONDS (2 * G_USEC_PER_SEC)
+#define NOTE_MICROSECONDS (G_USEC_PER_SEC / 2)
 
 /* -- a hash on a thread of its own -------------------------------------------------------------------------- */
 
@@ -281,15 +282,14 @@ switti_safetensors_writer_finish (SwittiSafetensorsWriter *self, char **sha256, 
   int fd = self->fd;
 
   g_assert (self->position == self->size);
+  if (self->can_resume && !note_position (self, error))
+    return FALSE;
   *sha256 = hasher_finish (g_steal_pointer (&self->hasher));
   if (fsync (fd) == 0)
     {
       self->fd = -1;
       if (close (fd) == 0)
-        {
-          g_unlink (self->note_path);
-          return TRUE;
-        }
+        return TRUE;
     }
   g_clear_pointer (sha256, g_free);
   return write_failed (self, errno, error);
