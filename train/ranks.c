@@ -43,6 +43,17 @@ train_ranks_choose_threads (const TrainRanks *self, int wanted)
 }
 
 gboolean
+train_ranks_check_device (const TrainRanks *self, SwittiDevice *device, GError **error)
+{
+  if (self->n == 1 || g_str_equal (switti_device_get_name (device), "cpu"))
+    return TRUE;
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_UNSUPPORTED,
+               _ ("MPI connects processors, not “%s”: train on one rank, or add --device cpu."),
+               switti_device_get_name (device));
+  return FALSE;
+}
+
+gboolean
 train_ranks_share_batch (const TrainRanks *self, const SwittiTrainingOptions *options, int *batch, GError **error)
 {
   const gint64 parts = (gint64) self->n * options->grad_accum;

@@ -125,7 +125,7 @@ begin (Run *self, GError **error)
   if (!train_ranks_share_batch (self->ranks, options, &self->batch, error))
     return FALSE;
   self->device = switti_device_new (device, train_ranks_choose_threads (self->ranks, options->threads), error);
-  if (self->device == NULL)
+  if (self->device == NULL || !train_ranks_check_device (self->ranks, self->device, error))
     return FALSE;
   self->model = switti_training_model_new (self->device, options, self->ranks->all, error);
   if (self->model == NULL)

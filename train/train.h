@@ -45,6 +45,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TrainRanks, train_ranks_clear)
 
 /* --threads for this rank: 0 is this computer's, shared by its ranks. */
 int train_ranks_choose_threads (const TrainRanks *self, int wanted);
+/* SWITTI_ERROR_UNSUPPORTED where many ranks cannot train on that device. */
+gboolean train_ranks_check_device (const TrainRanks *self, SwittiDevice *device, GError **error);
 /* Images of a part of a rank's step. SWITTI_ERROR_ARGUMENT where --bs cannot be shared out. */
 gboolean train_ranks_share_batch (const TrainRanks *self, const SwittiTrainingOptions *options, int *batch,
                                   GError **error);

@@ -85,7 +85,4 @@ gboolean switti_collective_barrier (SwittiCollective *self, GError **error);
  * alone. `error` keeps what it holds. */
 gboolean switti_collective_agree (SwittiCollective *self, gboolean mine, GError **error);
 
-/* Bytes that this rank's collectives have moved since it was made. */
-guint64 switti_collective_get_bytes (SwittiCollective *self);
-
 G_END_DECLS

@@ -52,7 +52,6 @@ struct _SwittiCollective
   Worker *worker;                  /* NULL: one rank that was never more */
   guint8 *scratch;                 /* the worker's */
   gsize scratch_bytes;
-  guint64 bytes;
 };
 
 /* -- work ------------------------------------------------------------------------------------------------------ */
@@ -247,7 +246,6 @@ begin (SwittiCollective *self, Work work)
   guint64 ticket;
 
   work.collective = self;
-  self->bytes += work.count * switti_dtype_size (work.dtype) * (guint64) (self->backend.size - 1);
   if (worker == NULL)
     {
       run (&work, NULL); /* one rank: copies, which cannot fail */
@@ -360,12 +358,6 @@ int
 switti_collective_get_size (SwittiCollective *self)
 {
   return self->backend.size;
-}
-
-guint64
-switti_collective_get_bytes (SwittiCollective *self)
-{
-  return self->bytes;
 }
 
 /* -- what ranks do --------------------------------------------------------------------------------------------- */
