@@ -29,7 +29,7 @@ digest_vae (const SwittiTrainingModel *model, guint8 digest[SWITTI_CACHE_KEY_BYT
   guint8 weights[SWITTI_CACHE_KEY_BYTES];
   gsize size = SWITTI_CACHE_KEY_BYTES;
 
-  if (!switti_cache_digest_weights (model->vae_parts->vae_weights, weights, error))
+  if (!switti_cache_digest_weights (model->vae_weights, weights, error))
     return FALSE;
   g_checksum_update (checksum, weights, sizeof weights);
   for (int s = 0; s < model->vae.schedule.n_scales; s++)

@@ -102,11 +102,4 @@ typedef struct
 GHashTable *switti_checkpoint_name_tensors (SwittiTensorSource *source, const char *wanted_prefix, SwittiPartKind *kind,
                                             gboolean *has_openclip_names, char **prefix, GError **error);
 
-/* -- switti-config-json.c ---- */
-
-/* The canonical config.json of a part. */
-char *switti_transformer_config_to_json (const SwittiTransformerConfig *config);
-char *switti_vae_config_to_json (const SwittiVaeConfig *config);
-char *switti_text_config_to_json (const SwittiTextConfig *config);
-
 G_END_DECLS

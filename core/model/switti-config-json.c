@@ -5,7 +5,7 @@
  * The names are those of the published files; what those leave out, because their code has it as a constant, follows
  * under names of this project's own. The published code passes over names that it does not know.
  */
-#include "switti-checkpoint-private.h"
+#include "switti-config-private.h"
 #include "switti-json-private.h"
 
 static void

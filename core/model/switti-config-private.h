@@ -68,6 +68,11 @@ gboolean switti_vae_config_parse (const char *json, gssize length, const char *d
 gboolean switti_text_config_parse (const char *json, gssize length, const char *description, SwittiWeights *weights,
                                    SwittiTextConfig *config, GError **error);
 
+/* The canonical config.json of a part; (transfer full). */
+char *switti_transformer_config_to_json (const SwittiTransformerConfig *config);
+char *switti_vae_config_to_json (const SwittiVaeConfig *config);
+char *switti_text_config_to_json (const SwittiTextConfig *config);
+
 /* "depth=30,width=1920,reso=512[,heads=30,vocab=4096,ch=160,ar,abspos,gelu,nocrop,clip=full|none…]" of
  * `switti bench --synthetic`; unknown keys are SWITTI_ERROR_ARGUMENT with a suggestion. Defaults: the published shapes
  * (width 64 * depth). */

@@ -106,10 +106,10 @@ copy_file (const char *from, const char *to, GError **error)
 
 /* A part's files as they are: those that a model is made of. */
 static gboolean
-copy_part (SwittiBundle *from, const char *part, const char *folder, GError **error)
+copy_part (const char *from, const char *part, const char *folder, GError **error)
 {
   static const char *const suffixes[] = { ".json", ".safetensors", ".txt" };
-  g_autofree char *source = g_build_filename (switti_bundle_get_path (from), part, NULL);
+  g_autofree char *source = g_build_filename (from, part, NULL);
   g_autofree char *target = g_build_filename (folder, part, NULL);
   g_autoptr (GDir) dir = g_dir_open (source, 0, NULL);
   const char *name;
@@ -185,6 +185,23 @@ text_to_json (const SwittiTextConfig *config)
   return object;
 }
 
+/* With the scales that the other parts of its model have; the RQ-VAE itself serves any. */
+static JsonObject *
+vae_to_json (const SwittiTrainingModel *model)
+{
+  SwittiVaeConfig config = model->vae, source;
+  g_autofree char *path = g_build_filename (model->vae_folder != NULL ? model->vae_folder : "", "vae", "config.json",
+                                            NULL);
+  g_autofree char *text = NULL;
+  g_autoptr (JsonNode) node = NULL;
+
+  if (model->vae_folder != NULL && switti_vae_config_load (path, model->vae_weights, &source, NULL))
+    config.schedule = source.schedule;
+  text = switti_vae_config_to_json (&config);
+  node = json_from_string (text, NULL);
+  return json_node_dup_object (node);
+}
+
 static void
 set_class (JsonObject *index, const char *part, const char *library, const char *class_name)
 {
@@ -236,14 +253,15 @@ static gboolean
 write_part (const SwittiTrainingModel *model, int part, float *flat, SwittiDtype dtype, const char *folder,
             GError **error)
 {
-  g_autofree char *target = g_build_filename (folder, switti_part_names[part], NULL);
+  g_autofree char *target = g_build_filename (folder, switti_training_model_get_part_name (model, part), NULL);
   g_autofree char *path = g_build_filename (target, "model.safetensors", NULL);
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GArray) tensors = g_array_new (FALSE, FALSE, sizeof (SwittiTensor));
   const gsize size = switti_parameters_get_whole_size (model->parameters[part]);
   g_autofree guint8 *narrow = NULL;
-  JsonObject *config = part == SWITTI_PART_TRANSFORMER ? transformer_to_json (&model->transformer)
-                                                       : text_to_json (&model->text[part - 1]);
+  JsonObject *config = model->is_vae                     ? vae_to_json (model)
+                       : part == SWITTI_PART_TRANSFORMER ? transformer_to_json (&model->transformer)
+                                                         : text_to_json (&model->text[part - 1]);
 
   if (!switti_folder_make (target, error))
     {
@@ -252,8 +270,7 @@ write_part (const SwittiTrainingModel *model, int part, float *flat, SwittiDtype
     }
   if (!switti_folder_write_json (target, "config.json", config, error))
     return FALSE;
-  switti_parameters_append_views (model->parameters[part], part == SWITTI_PART_TRANSFORMER ? "" : "text_model.", flat,
-                                  names, tensors);
+  switti_parameters_append_views (model->parameters[part], part == 0 ? "" : "text_model.", flat, names, tensors);
   if (dtype != SWITTI_DTYPE_F32)
     {
       narrow = g_malloc (size * switti_dtype_size (dtype));
@@ -270,6 +287,25 @@ write_part (const SwittiTrainingModel *model, int part, float *flat, SwittiDtype
                                   tensors->len, NULL, error);
 }
 
+/* An RQ-VAE among the other parts of the model that it came from, if it came from one. */
+static gboolean
+write_vae (const SwittiTrainingModel *model, float *values, SwittiDtype dtype, const char *folder, GError **error)
+{
+  static const char *const others[] = { "transformer",  "text_encoder", "text_encoder_2",
+                                        "tokenizer", "tokenizer_2" };
+  g_autofree char *index = NULL, *target = g_build_filename (folder, "model_index.json", NULL);
+
+  if (!write_part (model, 0, values, dtype, folder, error))
+    return FALSE;
+  if (model->vae_folder == NULL)
+    return TRUE;
+  for (gsize i = 0; i < G_N_ELEMENTS (others); i++)
+    if (!copy_part (model->vae_folder, others[i], folder, error))
+      return FALSE;
+  index = g_build_filename (model->vae_folder, "model_index.json", NULL);
+  return !g_file_test (index, G_FILE_TEST_EXISTS) || copy_file (index, target, error);
+}
+
 gboolean
 switti_model_folder_write (const SwittiTrainingModel *model, float *const values[SWITTI_N_PARTS], SwittiDtype dtype,
                            const char *readme, const char *folder, GError **error)
@@ -279,13 +315,20 @@ switti_model_folder_write (const SwittiTrainingModel *model, float *const values
 
   if (!switti_folder_make (folder, error))
     return FALSE;
+  if (model->is_vae)
+    {
+      if (!write_vae (model, values[0], dtype, folder, error) || !write_text (readme_path, readme, error))
+        return FALSE;
+      switti_folder_flush (folder);
+      return TRUE;
+    }
   for (int i = 0; i < model->n_parts; i++)
     if (!write_part (model, i, values[i], dtype, folder, error))
       return FALSE;
   for (gsize i = model->n_parts > 1 ? 2 : 0; i < G_N_ELEMENTS (from_text); i++)
-    if (!copy_part (model->text_source, from_text[i], folder, error))
+    if (!copy_part (switti_bundle_get_path (model->text_source), from_text[i], folder, error))
       return FALSE;
-  if (!copy_part (model->vae_source, "vae", folder, error) || !write_text (readme_path, readme, error)
+  if (!copy_part (model->vae_folder, "vae", folder, error) || !write_text (readme_path, readme, error)
       || !switti_folder_write_json (folder, "model_index.json", make_index (model), error))
     return FALSE;
   switti_folder_flush (folder);

@@ -28,6 +28,9 @@ typedef enum
   SWITTI_INITIAL_FREQUENCIES, /* crop_embed: normal with deviation 1 */
 } SwittiInitial;
 
+/* The published name. */
+#define SWITTI_VAE_HITS "quantize.ema_vocab_hit_SV"
+
 typedef struct
 {
   char *name; /* as in a checkpoint */
@@ -36,6 +39,7 @@ typedef struct
   gsize count, offset; /* elements */
   gboolean decays;     /* takes part in weight decay */
   gboolean is_frozen;  /* no gradient, no update */
+  gboolean is_optional; /* a checkpoint without it, or with another shape of it, leaves it as it is */
   SwittiInitial initial;
   double gain;
 } SwittiParameter;
@@ -47,6 +51,10 @@ typedef struct _SwittiParameters SwittiParameters;
 SwittiParameters *switti_transformer_parameters_new (SwittiDevice *device, const SwittiTransformerConfig *config,
                                                      SwittiDtype dtype, GError **error);
 SwittiParameters *switti_vae_parameters_new (SwittiDevice *device, const SwittiVaeConfig *config, GError **error);
+/* With SWITTI_VAE_HITS (S, V), of its training: how often each scale has chosen a code of late, 1 being an even share.
+ * Frozen, and 1 where a checkpoint has no such tensor. */
+SwittiParameters *switti_vae_parameters_new_with_hits (SwittiDevice *device, const SwittiVaeConfig *config,
+                                                       GError **error);
 /* Those of a CLIP text encoder, under the checkpoint's names without "text_model.". Two encoders need two seeds: names
  * choose the random numbers. */
 SwittiParameters *switti_text_parameters_new (SwittiDevice *device, const SwittiTextConfig *config, SwittiDtype dtype,

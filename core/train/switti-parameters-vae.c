@@ -50,10 +50,9 @@ add_layer (SwittiParameters *self, const SwittiVaeLayerSpec *spec)
     }
 }
 
-SwittiParameters *
-switti_vae_parameters_new (SwittiDevice *device, const SwittiVaeConfig *config, GError **error)
+static void
+add_all (SwittiParameters *self, const SwittiVaeConfig *config)
 {
-  g_autoptr (SwittiParameters) self = switti_parameters_new (device, SWITTI_DTYPE_F32, 1);
   g_autoptr (GArray) encoder = switti_vae_encoder_specs (config->ch, config->latent);
   g_autoptr (GArray) decoder = switti_vae_decoder_specs (config->ch, config->latent);
   const gint64 z = config->latent;
@@ -68,7 +67,26 @@ switti_vae_parameters_new (SwittiDevice *device, const SwittiVaeConfig *config, 
   for (int i = 0; i < n_phi; i++)
     add_conv (self, switti_pyramid_phi_name (config, i, "weight"), switti_pyramid_phi_name (config, i, "bias"), z, z,
               3);
-  if (!switti_parameters_allocate (self, error))
-    return NULL;
-  return g_steal_pointer (&self);
+}
+
+SwittiParameters *
+switti_vae_parameters_new (SwittiDevice *device, const SwittiVaeConfig *config, GError **error)
+{
+  g_autoptr (SwittiParameters) self = switti_parameters_new (device, SWITTI_DTYPE_F32, 1);
+
+  add_all (self, config);
+  return switti_parameters_allocate (self, error) ? g_steal_pointer (&self) : NULL;
+}
+
+SwittiParameters *
+switti_vae_parameters_new_with_hits (SwittiDevice *device, const SwittiVaeConfig *config, GError **error)
+{
+  g_autoptr (SwittiParameters) self = switti_parameters_new (device, SWITTI_DTYPE_F32, 1);
+  SwittiParameter *hits;
+
+  add_all (self, config);
+  hits = switti_parameters_add (self, g_strdup (SWITTI_VAE_HITS), SWITTI_INITIAL_ONE, 1, 2,
+                                (gint64[]){ config->schedule.n_scales, config->vocab }, FALSE);
+  hits->is_frozen = hits->is_optional = TRUE;
+  return switti_parameters_allocate (self, error) ? g_steal_pointer (&self) : NULL;
 }

@@ -249,6 +249,13 @@ load_common_rows (SwittiParameters *self, const SwittiParameter *parameter, Swit
 }
 
 static gboolean
+has_shape (const SwittiTensor *tensor, const SwittiParameter *parameter)
+{
+  return tensor->n_dims == parameter->n_dims
+         && memcmp (tensor->dims, parameter->dims, sizeof *tensor->dims * (gsize) tensor->n_dims) == 0;
+}
+
+static gboolean
 load (SwittiParameters *self, SwittiWeights *weights, gboolean adapts, GError **error)
 {
   for (guint i = 0; i < self->list->len; i++)
@@ -265,6 +272,9 @@ load (SwittiParameters *self, SwittiWeights *weights, gboolean adapts, GError **
             return FALSE;
           continue;
         }
+      if (parameter->is_optional
+          && (!switti_weights_peek (weights, parameter->name, &stored) || !has_shape (&stored, parameter)))
+        continue;
       if (!switti_weights_read_f32 (weights, parameter->name, parameter->n_dims, parameter->dims, values, error)
           || !upload (self, parameter, values, error))
         return FALSE;

@@ -105,7 +105,7 @@ switti_trainer_new (SwittiTrainingModel *model, const SwittiTrainingOptions *opt
       self->ids[i] = g_new (gint32, (gsize) batch * SWITTI_TEXT_LENGTH);
       self->n_valid[i] = g_new (int, (gsize) batch);
     }
-  self->codes = switti_codes_new (self->device, &model->vae, model->vae_parts->vae_weights, batch, error);
+  self->codes = switti_codes_new (self->device, &model->vae, model->vae_weights, batch, error);
   if (self->codes == NULL || !make_schedule (self, error))
     return NULL;
   self->gradients = switti_gradients_new (model->parameters[SWITTI_PART_TRANSFORMER], &model->transformer, &gradients,

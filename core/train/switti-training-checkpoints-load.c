@@ -87,7 +87,7 @@ load_array (SwittiTrainingModel *model, int part, SwittiWeights *weights, const 
 static gboolean
 load_part (SwittiTrainingModel *model, int part, const char *folder, gboolean has_average, GError **error)
 {
-  g_autofree char *name = g_strconcat (switti_part_names[part], ".safetensors", NULL);
+  g_autofree char *name = g_strconcat (switti_training_model_get_part_name (model, part), ".safetensors", NULL);
   g_autofree char *path = g_build_filename (folder, "training", name, NULL);
   g_autoptr (SwittiWeights) weights = switti_weights_open_file (path, error);
   SwittiOptimizer *optimizer = model->optimizers[part];

@@ -21,9 +21,6 @@ typedef enum
   SWITTI_N_PARTS
 } SwittiPart;
 
-/* Folders of the parts in a model. */
-extern const char *const switti_part_names[SWITTI_N_PARTS];
-
 typedef struct
 {
   SwittiDevice *device;
@@ -32,9 +29,12 @@ typedef struct
   SwittiTransformerConfig transformer;
   SwittiVaeConfig vae; /* with the training's scales */
   SwittiTextConfig text[2];
-  SwittiBundle *vae_source, *text_source;
-  const SwittiBundleParts *vae_parts, *text_parts; /* of the two */
-  int n_parts;                                     /* 1, or 3 where the text encoders are trained */
+  gboolean is_vae;            /* an RQ-VAE alone is trained: part 0 */
+  char *vae_folder;           /* a model, or at least its folder vae/; NULL: an RQ-VAE from scratch */
+  SwittiWeights *vae_weights; /* of it */
+  SwittiBundle *text_source;
+  const SwittiBundleParts *text_parts; /* of it; both are NULL for an RQ-VAE */
+  int n_parts;                         /* 1, or 3 where the text encoders are trained */
   SwittiParameters *parameters[SWITTI_N_PARTS];
   SwittiOptimizer *optimizers[SWITTI_N_PARTS];
 } SwittiTrainingModel;
@@ -43,8 +43,14 @@ typedef struct
  * `ranks` train it together; NULL: one does. NULL on failure. */
 SwittiTrainingModel *switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *options,
                                                 SwittiCollective *ranks, GError **error);
+/* The same for an RQ-VAE, on one rank: from the one of --init, or of the shape that the options name. */
+SwittiTrainingModel *switti_training_model_new_vae (SwittiDevice *device, const SwittiTrainingOptions *options,
+                                                    GError **error);
 void switti_training_model_free (SwittiTrainingModel *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiTrainingModel, switti_training_model_free)
+
+/* The folder of a part in a model. */
+const char *switti_training_model_get_part_name (const SwittiTrainingModel *model, int part);
 
 /* 2-norm over all parts; gradients[i]: the flat array of part i. */
 gboolean switti_training_model_measure (SwittiTrainingModel *self, float *const gradients[SWITTI_N_PARTS],

@@ -4,6 +4,7 @@
  */
 #include "switti-training-model-private.h"
 
+#include "switti-bundle-folder-private.h"
 #include "switti-error.h"
 
 #include <glib/gi18n-lib.h>
@@ -12,8 +13,9 @@
 #define PIXELS_PER_LATENT 16
 #define HEAD_WIDTH 64
 #define ADAM_EPS 1e-8
-
-const char *const switti_part_names[SWITTI_N_PARTS] = { "transformer", "text_encoder", "text_encoder_2" };
+/* Of a new RQ-VAE: the published share of phi's convolution. */
+#define QUANT_RESI 0.5
+#define GROUP_NORM_GROUPS 32
 
 static gboolean
 refuse (const char *sentence, GError **error)
@@ -91,14 +93,13 @@ make_vae_config (SwittiTrainingModel *self, const SwittiTrainingOptions *options
 {
   SwittiSchedule schedule;
 
-  self->vae = self->vae_parts->vae;
   if (!switti_training_options_get_schedule (options, &schedule, error))
     return FALSE;
   if (self->vae.share_quant_resi == 0 && self->vae.schedule.n_scales != schedule.n_scales)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   _ ("The VAE of %s is made for %d scales, but --pn names %d."),
-                   switti_bundle_get_name (self->vae_source), self->vae.schedule.n_scales, schedule.n_scales);
+                   _ ("The VAE of %s is made for %d scales, but --pn names %d."), self->vae_folder,
+                   self->vae.schedule.n_scales, schedule.n_scales);
       return FALSE;
     }
   self->vae.schedule = schedule;
@@ -161,21 +162,38 @@ make_optimizers (SwittiTrainingModel *self, const SwittiTrainingOptions *options
 
 /* -- life ------------------------------------------------------------------------------------------------------ */
 
+/* The VAE of a model, or of a folder that holds a VAE alone. */
+static gboolean
+open_vae (SwittiTrainingModel *self, const char *name, GError **error)
+{
+  g_autofree char *folder = NULL, *config = g_build_filename (name, "vae", "config.json", NULL);
+
+  self->vae_folder = g_file_test (config, G_FILE_TEST_EXISTS) ? g_canonicalize_filename (name, NULL)
+                                                               : switti_bundle_find_folder (name, error);
+  if (self->vae_folder == NULL)
+    return FALSE;
+  g_free (config);
+  folder = g_build_filename (self->vae_folder, "vae", NULL);
+  config = g_build_filename (folder, "config.json", NULL);
+  self->vae_weights = switti_weights_open_folder (folder, error);
+  return self->vae_weights != NULL && switti_vae_config_load (config, self->vae_weights, &self->vae, error);
+}
+
 static gboolean
 open_sources (SwittiTrainingModel *self, const SwittiTrainingOptions *options, SwittiBundle **init, GError **error)
 {
+  const char *vae = options->vae != NULL ? options->vae : options->init;
+
   if (options->init != NULL && (*init = switti_bundle_open (options->init, error)) == NULL)
     return FALSE;
-  self->vae_source = options->vae != NULL ? switti_bundle_open (options->vae, error) : g_object_ref (*init);
-  if (self->vae_source == NULL)
+  if (!open_vae (self, vae, error))
     return FALSE;
-  if (options->text != NULL)
-    self->text_source = switti_bundle_open (options->text, error);
+  if (options->text == NULL && *init != NULL)
+    self->text_source = g_object_ref (*init);
   else
-    self->text_source = g_object_ref (*init != NULL ? *init : self->vae_source);
+    self->text_source = switti_bundle_open (options->text != NULL ? options->text : vae, error);
   if (self->text_source == NULL)
     return FALSE;
-  self->vae_parts = switti_bundle_get_parts (self->vae_source);
   self->text_parts = switti_bundle_get_parts (self->text_source);
   return TRUE;
 }
@@ -209,6 +227,55 @@ switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *op
   return g_steal_pointer (&self);
 }
 
+/* -- an RQ-VAE ------------------------------------------------------------------------------------------------- */
+
+static gboolean
+make_vae_shape (SwittiTrainingModel *self, const SwittiTrainingOptions *options, GError **error)
+{
+  if (options->init != NULL)
+    return open_vae (self, options->init, error) && make_vae_config (self, options, error);
+  self->vae = (SwittiVaeConfig){
+    .ch = options->vqvae_n_channels,
+    .vocab = options->vqvae_vocab_size,
+    .latent = options->vqvae_channel_dim,
+    .share_quant_resi = options->vqvae_share_quant_resi,
+    .quant_resi = QUANT_RESI,
+  };
+  if (self->vae.ch % GROUP_NORM_GROUPS != 0)
+    return refuse (_ ("--vqvae-n-channels must be a multiple of 32."), error);
+  return switti_training_options_get_schedule (options, &self->vae.schedule, error);
+}
+
+SwittiTrainingModel *
+switti_training_model_new_vae (SwittiDevice *device, const SwittiTrainingOptions *options, GError **error)
+{
+  g_autoptr (SwittiTrainingModel) self = g_new0 (SwittiTrainingModel, 1);
+
+  self->device = g_object_ref (device);
+  self->dtype = SWITTI_DTYPE_F32;
+  self->is_vae = TRUE;
+  self->n_parts = 1;
+  if (!make_vae_shape (self, options, error))
+    return NULL;
+  self->transformer.schedule = self->vae.schedule;
+  self->parameters[0] = switti_vae_parameters_new_with_hits (device, &self->vae, error);
+  if (self->parameters[0] == NULL || !switti_parameters_initialise (self->parameters[0], options->seed, 0, error)
+      || (self->vae_weights != NULL && !switti_parameters_load (self->parameters[0], self->vae_weights, error))
+      || !make_optimizers (self, options, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+/* -- life's end ------------------------------------------------------------------------------------------------ */
+
+const char *
+switti_training_model_get_part_name (const SwittiTrainingModel *self, int part)
+{
+  static const char *const names[SWITTI_N_PARTS] = { "transformer", "text_encoder", "text_encoder_2" };
+
+  return self->is_vae ? "vae" : names[part];
+}
+
 void
 switti_training_model_free (SwittiTrainingModel *self)
 {
@@ -220,7 +287,8 @@ switti_training_model_free (SwittiTrainingModel *self)
       switti_parameters_free (self->parameters[i]);
     }
   switti_sharding_unref (self->sharding);
-  g_clear_object (&self->vae_source);
+  g_free (self->vae_folder);
+  g_clear_pointer (&self->vae_weights, switti_weights_unref);
   g_clear_object (&self->text_source);
   g_object_unref (self->device);
   g_free (self);

@@ -30,6 +30,8 @@ typedef struct
   char *pn;
   gboolean rope, use_swiglu_ffn, use_ar, use_crop_cond;
   double rope_theta, rope_size;
+  /* an RQ-VAE's */
+  int vqvae_vocab_size, vqvae_channel_dim, vqvae_n_channels, vqvae_share_quant_resi, revive_iters;
   /* first values */
   guint64 seed;
   double ini, hd, aln, alng;

@@ -59,6 +59,13 @@ const SwittiOptionInfo switti_training_option_info[] = {
   SWITCH ("use-swiglu-ffn", use_swiglu_ffn, "true", N_ ("SwiGLU in the FFN; otherwise GELU")),
   SWITCH ("use-ar", use_ar, "false", N_ ("Attend to all coarser scales (Switti (AR))")),
   SWITCH ("use-crop-cond", use_crop_cond, "false", N_ ("Condition on the images' original sizes")),
+  /* an RQ-VAE's */
+  INTEGER ("vqvae-vocab-size", vqvae_vocab_size, 2, 1e6, "4096", N_ ("vae: codes of a new one")),
+  INTEGER ("vqvae-channel-dim", vqvae_channel_dim, 1, 4096, "32", N_ ("vae: latent channels of a new one")),
+  INTEGER ("vqvae-n-channels", vqvae_n_channels, 32, 4096, "160", N_ ("vae: width of a new one")),
+  INTEGER ("vqvae-share-quant-resi", vqvae_share_quant_resi, 0, 16, "4",
+           N_ ("vae: phi of a new one that its scales share; 0: one for each")),
+  INTEGER ("revive-iters", revive_iters, 0, 1e9, "100", N_ ("vae: steps between revivals of unused codes; 0: none")),
   /* first values */
   { "seed", SWITTI_OPTION_SEED, MEMBER (seed), 0, 0, "0", N_ ("Seed of weights, order and dropout"), "N" },
   NUMBER ("ini", ini, -1, 10, "-1", N_ ("Deviation of the first weights; -1: the published one")),
