@@ -58,6 +58,14 @@ train (int argc, char **argv)
   return TRAIN_FAILURE;
 }
 
+static const struct
+{
+  const char *name;
+  int (*run) (int argc, char **argv);
+} commands[] = {
+  { "sample", train_sample },
+};
+
 int
 main (int argc, char **argv)
 {
@@ -72,5 +80,8 @@ main (int argc, char **argv)
       g_print ("switti-train %s\n", switti_version_string ());
       return TRAIN_SUCCESS;
     }
+  for (gsize i = 0; argc >= 2 && i < G_N_ELEMENTS (commands); i++)
+    if (g_str_equal (argv[1], commands[i].name))
+      return commands[i].run (argc - 1, argv + 1);
   return train (argc, argv);
 }

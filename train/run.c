@@ -9,7 +9,6 @@
 #include "train.h"
 
 #include <glib/gi18n.h>
-#include <signal.h>
 #include <string.h>
 
 typedef struct
@@ -18,44 +17,13 @@ typedef struct
   const TrainRanks *ranks;
   SwittiDevice *device;
   SwittiTrainingModel *model;
-  SwittiCheckpoints *checkpoints;
+  TrainSession session;
   SwittiTrainer *trainer;
   TrainImages *images, *validation;
   TrainLog *log;
   TrainEvents *events;
-  SwittiTrainingState state;
-  gint64 saved_step; /* of the newest checkpoint */
   int batch;         /* images of a part */
 } Run;
-
-/* -- signals ------------------------------------------------------------------------------------------------- */
-
-static volatile sig_atomic_t is_stopped;
-
-static void
-on_signal (int number)
-{
-  is_stopped = 1;
-}
-
-/* A second signal ends the program at once: the newest checkpoint is whole. Beyond a limit on the size of files, writing
- * fails, which is told of, instead of ending the program. */
-static void
-catch_signals (void)
-{
-  struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND | SA_RESTART };
-
-  sigemptyset (&action.sa_mask);
-  sigaction (SIGINT, &action, NULL);
-  sigaction (SIGTERM, &action, NULL);
-  signal (SIGXFSZ, SIG_IGN);
-}
-
-gboolean
-train_is_stopped (void)
-{
-  return is_stopped != 0;
-}
 
 /* -- beginning ------------------------------------------------------------------------------------------------- */
 
@@ -67,52 +35,9 @@ run_clear (Run *self)
   train_images_free (self->images);
   train_images_free (self->validation);
   switti_trainer_free (self->trainer);
-  switti_checkpoints_free (self->checkpoints);
+  train_session_clear (&self->session);
   switti_training_model_free (self->model);
   g_clear_object (&self->device);
-}
-
-/* Options that a resumed run has otherwise than before. */
-static void
-tell_of_changes (const SwittiTrainingOptions *options, const char *folder)
-{
-  g_autoptr (JsonObject) before = switti_checkpoints_read_options (folder, NULL);
-
-  for (const SwittiOptionInfo *info = switti_training_option_info; before != NULL && info->name != NULL; info++)
-    {
-      g_autofree char *now = switti_training_options_get (options, info);
-      const char *then = json_object_get_string_member_with_default (before, info->name, NULL);
-
-      if (g_strcmp0 (now, then) != 0 && !g_str_equal (info->name, "resume"))
-        train_say (_ ("--%s is %s now; it was %s."), info->name, now != NULL ? now : "“”", then != NULL ? then : "“”");
-    }
-}
-
-static gboolean
-resume (Run *self, GError **error)
-{
-  const char *wanted = self->options->resume != NULL ? self->options->resume : "auto";
-  const char *newest = switti_checkpoints_get_newest (self->checkpoints);
-  const char *folder = g_str_equal (wanted, "auto") ? newest : wanted;
-
-  if (g_str_equal (wanted, "no"))
-    {
-      if (newest == NULL)
-        return TRUE;
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   _ ("“%s” has checkpoints already: without --resume no the training goes on from them; or choose "
-                      "another --out."),
-                   self->options->out);
-      return FALSE;
-    }
-  if (folder == NULL)
-    return TRUE;
-  if (!switti_checkpoints_load (self->model, folder, &self->state, error))
-    return FALSE;
-  self->saved_step = g_strcmp0 (folder, newest) == 0 ? self->state.step : -1;
-  train_say (_ ("Going on from “%s”."), folder);
-  tell_of_changes (self->options, folder);
-  return TRUE;
 }
 
 static gboolean
@@ -121,7 +46,6 @@ begin (Run *self, GError **error)
   const SwittiTrainingOptions *options = self->options;
   const char *device = options->device != NULL ? options->device : "auto";
 
-  self->saved_step = -1;
   if (!train_ranks_share_batch (self->ranks, options, &self->batch, error))
     return FALSE;
   self->device = switti_device_new (device, train_ranks_choose_threads (self->ranks, options->threads), error);
@@ -130,14 +54,13 @@ begin (Run *self, GError **error)
   self->model = switti_training_model_new (self->device, options, self->ranks->all, error);
   if (self->model == NULL)
     return FALSE;
-  self->checkpoints = switti_checkpoints_new (self->model, options, error);
-  if (self->checkpoints == NULL || !resume (self, error))
+  if (!train_session_begin (&self->session, options, self->model, error))
     return FALSE;
   self->trainer = switti_trainer_new (self->model, options, self->batch, error);
   if (self->trainer == NULL)
     return FALSE;
   self->images = train_images_new ("train2014", self->model, options, switti_trainer_get_codes (self->trainer),
-                                   self->batch, (guint64) self->state.samples, error);
+                                   self->batch, (guint64) self->session.state.samples, error);
   if (self->images == NULL)
     return FALSE;
   if (options->val_iters > 0)
@@ -147,10 +70,10 @@ begin (Run *self, GError **error)
     return FALSE;
   if (self->ranks->rank > 0)
     return TRUE;
-  self->log = train_log_new (options, &self->state, self->model->transformer.schedule.n_scales, error);
+  self->log = train_log_new (options, &self->session.state, self->model->transformer.schedule.n_scales, error);
   if (self->log == NULL)
     return FALSE;
-  self->events = train_events_new (options, &self->state, &self->model->transformer, error);
+  self->events = train_events_new (options, &self->session.state, &self->model->transformer, error);
   if (self->events == NULL)
     return FALSE;
   train_say (_ ("%.1f million parameters on %s, %u images, %.2f GB of activations and gradients."),
@@ -195,61 +118,8 @@ validate (Run *self, GError **error)
   if (!switti_training_model_average (self->model, (double *) &total, sizeof total / sizeof (double), error))
     return FALSE;
   return self->ranks->rank > 0
-         || (train_log_validation (self->log, self->state.step, &total, n * self->batch * self->ranks->n, error)
-             && train_events_validation (self->events, self->state.step, &total, error));
-}
-
-/* Adds to what went wrong with a checkpoint which one is whole. */
-static gboolean
-not_saved (Run *self, GError *failure, GError **error)
-{
-  const char *newest = switti_checkpoints_get_newest (self->checkpoints);
-
-  if (newest != NULL)
-    g_set_error (error, failure->domain, failure->code,
-                 _ ("A checkpoint could not be written, and the newest whole one is “%s”: %s"), newest,
-                 failure->message);
-  else
-    g_set_error (error, failure->domain, failure->code, _ ("The first checkpoint could not be written: %s"),
-                 failure->message);
-  g_error_free (failure);
-  return FALSE;
-}
-
-static gboolean
-save (Run *self, GError **error)
-{
-  GError *failure = NULL;
-
-  if (self->saved_step == self->state.step)
-    return TRUE;
-  if (!switti_checkpoints_save (self->checkpoints, &self->state, &failure))
-    return not_saved (self, failure, error);
-  self->saved_step = self->state.step;
-  return TRUE;
-}
-
-/* The last one, and until it is on the disk. */
-static gboolean
-save_at_end (Run *self, GError **error)
-{
-  GError *failure = NULL;
-
-  return save (self, error)
-         && (switti_checkpoints_wait (self->checkpoints, &failure) || not_saved (self, failure, error));
-}
-
-static void
-name_last_good (Run *self, GError **error)
-{
-  const char *newest;
-
-  switti_checkpoints_wait (self->checkpoints, NULL);
-  newest = switti_checkpoints_get_newest (self->checkpoints);
-  if (newest != NULL)
-    g_prefix_error (error, _ ("Go on from the last good checkpoint, “%s”, with a lower --tblr. "), newest);
-  else
-    g_prefix_error (error, "%s", _ ("There is no checkpoint yet: begin again with a lower --tblr. "));
+         || (train_log_validation (self->log, self->session.state.step, &total, n * self->batch * self->ranks->n, error)
+             && train_events_validation (self->events, self->session.state.step, &total, error));
 }
 
 static gboolean
@@ -259,41 +129,41 @@ take_step (Run *self, GError **error)
   SwittiStepReport report = { 0 };
 
   if (self->ranks->rank == 0)
-    switti_trainer_set_statistics (self->trainer, train_events_begin_step (self->events, self->state.step + 1));
+    switti_trainer_set_statistics (self->trainer, train_events_begin_step (self->events, self->session.state.step + 1));
   if (!switti_trainer_begin_step (self->trainer, error))
     return FALSE;
   for (int i = 0; i < self->options->grad_accum; i++)
     if (!train_images_next (self->images, &images, error) || !switti_trainer_add (self->trainer, &images, error))
       return FALSE;
-  if (!switti_trainer_finish_step (self->trainer, self->state.step, &report, error))
+  if (!switti_trainer_finish_step (self->trainer, self->session.state.step, &report, error))
     {
       if (report.has_diverged)
-        name_last_good (self, error);
+        train_session_name_last_good (&self->session, error);
       return FALSE;
     }
-  self->state.step++;
-  self->state.samples += self->options->bs;
-  self->state.loss = report.loss.loss;
+  self->session.state.step++;
+  self->session.state.samples += self->options->bs;
+  self->session.state.loss = report.loss.loss;
   switti_trainer_set_statistics (self->trainer, NULL);
   return self->ranks->rank > 0
-         || (train_log_step (self->log, self->state.step, &report, error)
-             && train_events_step (self->events, self->state.step, &report, error));
+         || (train_log_step (self->log, self->session.state.step, &report, error)
+             && train_events_step (self->events, self->session.state.step, &report, error));
 }
 
 static gboolean
 wants_pictures (Run *self)
 {
-  return self->options->sample_prompts != NULL && self->state.step % self->options->log_images_iters == 0;
+  return self->options->sample_prompts != NULL && self->session.state.step % self->options->log_images_iters == 0;
 }
 
 /* Pictures of the weights as they are now, painted as the plug-in would: from the model folder, by the first rank. */
 static gboolean
 paint (Run *self, GError **error)
 {
-  return save (self, error) && switti_checkpoints_wait (self->checkpoints, error)
+  return train_session_save (&self->session, error) && switti_checkpoints_wait (self->session.checkpoints, error)
          && (self->ranks->rank > 0
-             || train_events_paint (self->events, self->state.step,
-                                    switti_checkpoints_get_newest (self->checkpoints), self->device, error));
+             || train_events_paint (self->events, self->session.state.step,
+                                    switti_checkpoints_get_newest (self->session.checkpoints), self->device, error));
 }
 
 static gboolean
@@ -301,7 +171,7 @@ train (Run *self, GError **error)
 {
   const SwittiTrainingOptions *options = self->options;
 
-  while (self->state.step < options->max_iters)
+  while (self->session.state.step < options->max_iters)
     {
       gboolean goes_on;
 
@@ -312,14 +182,14 @@ train (Run *self, GError **error)
         break;
       if (!take_step (self, error))
         return FALSE;
-      if (options->val_iters > 0 && self->state.step % options->val_iters == 0 && !validate (self, error))
+      if (options->val_iters > 0 && self->session.state.step % options->val_iters == 0 && !validate (self, error))
         return FALSE;
-      if (self->state.step % options->save_iters == 0 && !save (self, error))
+      if (self->session.state.step % options->save_iters == 0 && !train_session_save (&self->session, error))
         return FALSE;
       if (wants_pictures (self) && !paint (self, error))
         return FALSE;
     }
-  return save_at_end (self, error);
+  return train_session_save_at_end (&self->session, error);
 }
 
 gboolean
@@ -328,12 +198,12 @@ train_run (const SwittiTrainingOptions *options, const TrainRanks *ranks, GError
   Run run = { .options = options, .ranks = ranks };
   gboolean good;
 
-  catch_signals ();
+  train_catch_signals ();
   good = begin (&run, error) && train (&run, error);
   if (good)
     train_say (train_is_stopped () ? _ ("Stopped at step %d; the same command goes on from “%s”.")
                                    : _ ("Done: %d steps; the model is “%s”."),
-               (int) run.state.step, switti_checkpoints_get_newest (run.checkpoints));
+               (int) run.session.state.step, switti_checkpoints_get_newest (run.session.checkpoints));
   run_clear (&run);
   return good;
 }

@@ -53,13 +53,37 @@ gboolean train_ranks_share_batch (const TrainRanks *self, const SwittiTrainingOp
 /* Whether `mine` is TRUE on all ranks; on all of them. */
 gboolean train_ranks_all (const TrainRanks *self, gboolean mine, gboolean *all, GError **error);
 
+/* -- what every kind of training has (session.c) --------------------------------------------------------------- */
+
+typedef struct
+{
+  const SwittiTrainingOptions *options;
+  SwittiTrainingModel *model;
+  SwittiCheckpoints *checkpoints;
+  SwittiTrainingState state;
+  gint64 saved_step; /* of the newest checkpoint, or -1 */
+} TrainSession;
+
+/* From now on SIGINT and SIGTERM ask the training to end. */
+void train_catch_signals (void);
+/* Set once one of them does. */
+gboolean train_is_stopped (void);
+
+/* Loads the checkpoint that --resume names, if there is one, into the model. Both must outlive the session. */
+gboolean train_session_begin (TrainSession *self, const SwittiTrainingOptions *options, SwittiTrainingModel *model,
+                              GError **error);
+void train_session_clear (TrainSession *self);
+/* In the background, unless there is one of this step. */
+gboolean train_session_save (TrainSession *self, GError **error);
+/* The last one, and until it is on the disk. */
+gboolean train_session_save_at_end (TrainSession *self, GError **error);
+/* Puts into a message of a diverged training where to go on. */
+void train_session_name_last_good (TrainSession *self, GError **error);
+
 /* -- a training (run.c) ------------------------------------------------------------------------------------- */
 
 /* Trains until the end, or until SIGINT or SIGTERM, upon which it saves. FALSE with error set otherwise. */
 gboolean train_run (const SwittiTrainingOptions *options, const TrainRanks *ranks, GError **error);
-
-/* Set once a signal asks the training to end. */
-gboolean train_is_stopped (void);
 
 /* -- images (images.c) -------------------------------------------------------------------------------------- */
 
@@ -129,6 +153,10 @@ typedef struct
 
 /* Every prompt with every seed. (transfer full) */
 SwittiSheet *train_paint (const TrainPainting *painting, GCancellable *cancellable, GError **error);
+
+/* -- other commands: each gets its own name as argv[0] and returns an exit status ------------------------------- */
+
+int train_sample (int argc, char **argv); /* sample.c */
 
 /* A sentence on stderr, of the first rank. */
 void train_say (const char *format, ...) G_GNUC_PRINTF (1, 2);

@@ -143,8 +143,8 @@ write_part (SwittiCheckpoints *self, const Snapshot *snapshot, int part, const c
                  { "second_moment.", snapshot->second[part] },
                  { "average.", snapshot->average[part] } };
   SwittiParameters *parameters = self->model->parameters[part];
-  g_autofree char *name = switti_pieces_file_name (part, switti_parameters_get_units (parameters)->index,
-                                                   self->n_pieces);
+  g_autofree char *name = switti_pieces_file_name (self->model, part,
+                                                   switti_parameters_get_units (parameters)->index, self->n_pieces);
   g_autofree char *path = g_build_filename (folder, name, NULL);
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GArray) tensors = g_array_new (FALSE, FALSE, sizeof (SwittiTensor));
@@ -206,7 +206,7 @@ write_checkpoint (SwittiCheckpoints *self, const Snapshot *snapshot, const char 
     if (!write_part (self, snapshot, i, training, error))
       return FALSE;
   if (!switti_folder_write_json (training, "training.json", state_to_json (self, snapshot), error)
-      || !switti_pieces_wait (self->model->n_parts, self->n_pieces, training, error))
+      || !switti_pieces_wait (self->model, self->n_pieces, training, error))
     return FALSE;
   switti_folder_flush (training);
   switti_folder_flush (folder);

@@ -15,14 +15,14 @@ G_BEGIN_DECLS
 #define SWITTI_MAX_PIECES 65536
 
 /* "<part>-00002-of-00004.safetensors" for piece 1 of 4, "<part>.safetensors" for the only one. */
-char *switti_pieces_file_name (int part, int piece, int n_pieces);
+char *switti_pieces_file_name (const SwittiTrainingModel *model, int part, int piece, int n_pieces);
 
 /* What is here of each parameter, viewed in a flat host array of this rank's pieces, appended to names and tensors. */
 void switti_pieces_append_views (SwittiParameters *parameters, const char *prefix, float *flat, GPtrArray *names,
                                  GArray *tensors);
 
 /* Until all files of all parts are in `folder`. SWITTI_ERROR_IO when another rank gives up. */
-gboolean switti_pieces_wait (int n_parts, int n_pieces, const char *folder, GError **error);
+gboolean switti_pieces_wait (const SwittiTrainingModel *model, int n_pieces, const char *folder, GError **error);
 /* Tells who waits that a file will not come. */
 void switti_pieces_give_up (const char *folder);
 

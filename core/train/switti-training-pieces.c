@@ -14,11 +14,13 @@
 #define POLL_MICROSECONDS 20000
 
 char *
-switti_pieces_file_name (int part, int piece, int n_pieces)
+switti_pieces_file_name (const SwittiTrainingModel *model, int part, int piece, int n_pieces)
 {
+  const char *name = switti_training_model_get_part_name (model, part);
+
   if (n_pieces == 1)
-    return g_strconcat (switti_part_names[part], ".safetensors", NULL);
-  return g_strdup_printf ("%s-%05d-of-%05d.safetensors", switti_part_names[part], piece + 1, n_pieces);
+    return g_strconcat (name, ".safetensors", NULL);
+  return g_strdup_printf ("%s-%05d-of-%05d.safetensors", name, piece + 1, n_pieces);
 }
 
 void
@@ -52,12 +54,12 @@ switti_pieces_give_up (const char *folder)
 }
 
 static gboolean
-are_there (int n_parts, int n_pieces, const char *folder)
+are_there (const SwittiTrainingModel *model, int n_pieces, const char *folder)
 {
-  for (int part = 0; part < n_parts; part++)
+  for (int part = 0; part < model->n_parts; part++)
     for (int piece = 0; piece < n_pieces; piece++)
       {
-        g_autofree char *name = switti_pieces_file_name (part, piece, n_pieces);
+        g_autofree char *name = switti_pieces_file_name (model, part, piece, n_pieces);
         g_autofree char *path = g_build_filename (folder, name, NULL);
 
         if (!g_file_test (path, G_FILE_TEST_EXISTS))
@@ -68,11 +70,11 @@ are_there (int n_parts, int n_pieces, const char *folder)
 
 /* Files get their names when they are whole. */
 gboolean
-switti_pieces_wait (int n_parts, int n_pieces, const char *folder, GError **error)
+switti_pieces_wait (const SwittiTrainingModel *model, int n_pieces, const char *folder, GError **error)
 {
   g_autofree char *given_up = g_build_filename (folder, GIVEN_UP, NULL);
 
-  while (!are_there (n_parts, n_pieces, folder))
+  while (!are_there (model, n_pieces, folder))
     {
       if (g_file_test (given_up, G_FILE_TEST_EXISTS))
         {
@@ -207,7 +209,7 @@ switti_pieces_load (SwittiTrainingModel *model, int part, int n_pieces, const ch
 
   for (int piece = 0; piece < n_pieces; piece++)
     {
-      g_autofree char *name = switti_pieces_file_name (part, piece, n_pieces);
+      g_autofree char *name = switti_pieces_file_name (model, part, piece, n_pieces);
       g_autofree char *path = g_build_filename (folder, "training", name, NULL);
 
       if (!take_file (parameters, arrays, G_N_ELEMENTS (arrays), path, error))
