@@ -23,6 +23,10 @@ int cli_generate (int argc, char **argv);
 int cli_bench (int argc, char **argv);
 int cli_models (int argc, char **argv);
 int cli_models_download (int argc, char **argv);
+int cli_models_import (int argc, char **argv);
+int cli_models_export (int argc, char **argv);
+int cli_models_verify (int argc, char **argv);
+int cli_models_remove (int argc, char **argv);
 
 /* "switti: <sentence>" on stderr. */
 void cli_report (const char *sentence);

@@ -20,7 +20,7 @@ typedef struct
 
 static const Command commands[] = {
   { "generate", cli_generate, N_ ("Paint what a prompt says") },
-  { "models", cli_models, N_ ("List the models, or say what one knows") },
+  { "models", cli_models, N_ ("List, describe, import, verify, export or remove models") },
   { "bench", cli_bench, N_ ("Measure how fast a model paints here") },
 };
 

@@ -169,26 +169,45 @@ info (Models *self, const char *name)
 
 /* -- the command line ---------------------------------------------------------------------------------------- */
 
+/* Commands with options of their own; "list" and "info" are done here. */
+static const struct
+{
+  const char *name;
+  int (*run) (int argc, char **argv);
+} subcommands[] = {
+  { "download", cli_models_download },
+  { "import", cli_models_import },
+  { "verify", cli_models_verify },
+  { "remove", cli_models_remove },
+  { "export", cli_models_export },
+};
+
 static int
 run (Models *self)
 {
-  static const char *const commands[] = { "list", "info", "download", NULL };
+  const char *names[G_N_ELEMENTS (subcommands) + 3] = { "list", "info" };
   guint n_words = self->words ? g_strv_length (self->words) : 0;
   const char *command = n_words > 0 ? self->words[0] : "list";
-  const char *meant = cli_suggest (command, commands);
+  const char *meant;
   g_autofree char *sentence = NULL;
+  g_autofree char *all = NULL;
 
+  for (guint i = 0; i < G_N_ELEMENTS (subcommands); i++)
+    names[i + 2] = subcommands[i].name;
+  meant = cli_suggest (command, names);
   if (g_str_equal (command, "list") && n_words <= 1)
     return list (self);
   if (g_str_equal (command, "info") && n_words <= 2)
     return info (self, n_words == 2 ? self->words[1] : NULL);
-  if (g_strv_contains (commands, command))
+  all = g_strjoinv (", ", (char **) names);
+  if (g_str_equal (command, "list") || g_str_equal (command, "info"))
     sentence = g_strdup_printf (_ ("“switti models %s” got too many names."), command);
+  else if (g_strv_contains (names, command))
+    sentence = g_strdup_printf (_ ("Options of “models %s” stand behind it, not before."), command);
   else if (meant)
     sentence = g_strdup_printf (_ ("There is no command “models %s”; did you mean “models %s”?"), command, meant);
   else
-    sentence = g_strdup_printf (_ ("There is no command “models %s”; there are “models list” and “models info”."),
-                                command);
+    sentence = g_strdup_printf (_ ("There is no command “models %s”; there are %s."), command, all);
   cli_report (sentence);
   return CLI_USAGE;
 }
@@ -203,18 +222,26 @@ cli_models (int argc, char **argv)
     { NULL },
   };
   const GOptionEntry *const entries[] = { own, NULL };
-  g_autoptr (GOptionContext) context = g_option_context_new (_ ("list | info [NAME] | download NAME"));
+  g_autoptr (GOptionContext) context = g_option_context_new (
+      _ ("list | info [NAME] | download NAME | import NAME [FILE…] | verify NAME | remove NAME | export NAME FOLDER"));
   g_auto (GStrv) arguments = g_strdupv (argv);
   int status = CLI_USAGE;
 
-  if (argc > 1 && g_str_equal (argv[1], "download"))
-    {
-      g_set_prgname ("switti models download"); /* the usage line of its --help says it */
-      return cli_models_download (argc - 1, argv + 1);
-    }
+  for (guint i = 0; argc > 1 && i < G_N_ELEMENTS (subcommands); i++)
+    if (g_str_equal (argv[1], subcommands[i].name))
+      {
+        g_autofree char *name = g_strconcat ("switti models ", subcommands[i].name, NULL);
+
+        g_set_prgname (name); /* the usage line of its --help says it */
+        return subcommands[i].run (argc - 1, argv + 1);
+      }
   g_option_context_add_main_entries (context, own, GETTEXT_PACKAGE);
-  g_option_context_set_summary (context, _ ("Lists the models that are installed, or says what one of them knows."));
-  g_option_context_set_description (context, _ ("Examples:\n  switti models list\n  switti models info icons"));
+  g_option_context_set_summary (context, _ ("Lists the models that are installed, says what one of them knows, "
+                                            "fetches published models,\nand makes models of checkpoints and checkpoints "
+                                            "of models."));
+  g_option_context_set_description (context, _ ("“switti models COMMAND --help” says more of each.\n\nExamples:\n"
+                                                "  switti models list\n  switti models info icons\n"
+                                                "  switti models import mine model_state_dict.pt --base switti-512"));
   if (cli_parse_options (context, entries, "switti models", &arguments))
     status = run (&self);
   g_strfreev (self.words);

@@ -131,19 +131,14 @@ switti_tensor_source_new (SwittiByteSource *bytes, GCancellable *cancellable, GE
   static const guint8 zip_start[] = { 'P', 'K', 3, 4 };
   guint64 size = switti_byte_source_get_size (bytes);
   guint8 start[SWITTI_SAFETENSORS_START_BYTES] = { 0 };
-  guint64 header_bytes;
 
   if (!switti_byte_source_read (bytes, 0, start, (gsize) MIN (size, sizeof start), cancellable, error))
     return NULL;
-  /* The length of a safetensors header may begin as a pickle does, with 0x80; a pickle's start is an absurd length. */
-  memcpy (&header_bytes, start, sizeof header_bytes);
-  header_bytes = GUINT64_FROM_LE (header_bytes);
-  if (start[8] == '{' && header_bytes <= size)
+  /* The length of a safetensors header may begin like a pickle, but no pickle has a brace behind such a length. */
+  if (start[8] == '{' && memcmp (start + 4, "\0\0\0\0", 4) == 0)
     return switti_tensor_source_new_safetensors (bytes, cancellable, error);
   if (memcmp (start, zip_start, sizeof zip_start) == 0 || start[0] == 0x80)
     return switti_tensor_source_new_pt (bytes, cancellable, error);
-  if (start[8] == '{')
-    return switti_tensor_source_new_safetensors (bytes, cancellable, error);
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
                _ ("%s holds no weights: it is neither safetensors nor a file of PyTorch's."),
                switti_byte_source_get_description (bytes));

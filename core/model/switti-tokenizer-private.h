@@ -27,6 +27,8 @@ SwittiTokenizer *switti_tokenizer_new_from_json (const char *json, gssize length
 SwittiTokenizer *switti_tokenizer_new_bytes (void);
 /* From CLIP's own bpe_simple_vocab_16e6.txt.gz. */
 SwittiTokenizer *switti_tokenizer_open_bpe (const char *path, GError **error);
+/* The same file as the texts of vocab.json and merges.txt. */
+gboolean switti_tokenizer_convert_bpe (const char *path, char **vocab_json, char **merges_text, GError **error);
 SwittiTokenizer *switti_tokenizer_ref (SwittiTokenizer *self);
 void switti_tokenizer_unref (SwittiTokenizer *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiTokenizer, switti_tokenizer_unref)

@@ -186,6 +186,15 @@ test_usage_errors (void)
     { { "generate", "a fox", "--seed" }, "--seed" },
     { { "models", "lst" }, "models list" },
     { { "models", "list", "icons" }, "list" },
+    { { "models", "improt", "x" }, "models import" },
+    { { "models", "import" }, "call the model" },
+    { { "models", "import", "x" }, "“x”" },
+    { { "models", "import", "x", "y", "--ar", "--no-ar" }, "contradict" },
+    { { "models", "import", "x", "y", "--dtype", "f8" }, "f8" },
+    { { "models", "import", "x", "--foldr", "y" }, "--folder" },
+    { { "models", "export", "icons" }, "folder" },
+    { { "models", "verify" }, "verify" },
+    { { "models", "remove", "icons" }, "--yes" },
     { { "bench", "icons" }, "--help" },
     { { "bench", "--runs", "0" }, "--runs" },
     { { "bench", "--model", "icons", "--synthetic", "depth=1" }, "exclude" },
@@ -221,6 +230,9 @@ test_run_errors (void)
     { { "generate", "a fox", "--output", "picture.jpg" }, ".png" },
     { { "generate", "a fox", "--recipe", "missing.png" }, "missing.png" },
     { { "models", "info", "no-such-model" }, "no-such-model" },
+    { { "models", "verify", "no-such-model" }, "no-such-model" },
+    { { "models", "export", "no-such-model", "x" }, "no-such-model" },
+    { { "models", "import", "x", "no-such-file.pt" }, "no-such-file.pt" },
     { { "bench", "--synthetic", "dept=30" }, "dept" },
   };
 
@@ -251,7 +263,11 @@ test_output_is_a_folder (void)
 static void
 test_man_page (void)
 {
-  static const char *const commands[] = { "generate", "models", "bench" };
+  static const char *const commands[][3] = {
+    { "generate", "--help" },          { "models", "--help" },           { "bench", "--help" },
+    { "models", "import", "--help" },  { "models", "verify", "--help" }, { "models", "remove", "--help" },
+    { "models", "export", "--help" },
+  };
   g_autoptr (GHashTable) in_help = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (GHashTable) in_man = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (GRegex) of_help = g_regex_new ("^ +(?:-., )?--([a-z-]+)", G_REGEX_MULTILINE, 0, NULL);
@@ -266,7 +282,8 @@ test_man_page (void)
       Result result = { 0 };
       g_autoptr (GMatchInfo) match = NULL;
 
-      RUN (&result, commands[i], "--help");
+      RUN (&result, commands[i][0], commands[i][1], commands[i][2]);
+      assert_success (&result);
       for (g_regex_match (of_help, result.out, 0, &match); g_match_info_matches (match);
            g_match_info_next (match, NULL))
         g_hash_table_add (in_help, g_match_info_fetch (match, 1));

@@ -498,6 +498,26 @@ test_shards (void)
   g_rmdir (folder);
 }
 
+/* A header whose length begins with a pickle's first byte. */
+static void
+test_header_like_a_pickle (void)
+{
+  static const char json[] = "{\"w\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}";
+  g_autoptr (GByteArray) file = g_byte_array_new ();
+  g_autoptr (SwittiTensorSource) source = NULL;
+  g_autoptr (GError) error = NULL;
+  const guint64 length = GUINT64_TO_LE (0x80);
+
+  g_byte_array_append (file, (const guint8 *) &length, sizeof length);
+  g_byte_array_append (file, (const guint8 *) json, sizeof json - 1);
+  while (file->len < 8 + 0x80)
+    g_byte_array_append (file, (const guint8 *) " ", 1);
+  g_byte_array_append (file, (const guint8 *) four, sizeof four);
+  source = open_bytes (file->data, file->len, &error);
+  g_assert_no_error (error);
+  check_four (source);
+}
+
 static void
 test_no_checkpoint (void)
 {
@@ -531,6 +551,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/tensor-source/deep-and-shared", test_deep_and_shared);
   g_test_add_func ("/tensor-source/good-pickles", test_good_pickles);
   g_test_add_func ("/tensor-source/shards", test_shards);
+  g_test_add_func ("/tensor-source/header-like-a-pickle", test_header_like_a_pickle);
   g_test_add_func ("/tensor-source/no-checkpoint", test_no_checkpoint);
   return g_test_run ();
 }
