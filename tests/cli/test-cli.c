@@ -165,7 +165,7 @@ test_usage_errors (void)
 {
   static const struct
   {
-    const char *words[6];
+    const char *words[8];
     const char *named;
   } cases[] = {
     { { NULL }, "generate" },
