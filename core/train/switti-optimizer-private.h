@@ -12,7 +12,7 @@ typedef struct
 {
   double beta1, beta2, eps; /* published: 0.9, 0.95, 1e-8 */
   double clip;              /* of the gradient's norm; 0: none */
-  double average_decay;     /* of the moving average of the parameters; 0: none is kept */
+  double average_decay;     /* of the moving average of the parameters, less in the first steps; 0: none is kept */
 } SwittiOptimizerOptions;
 
 typedef struct _SwittiOptimizer SwittiOptimizer;
