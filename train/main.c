@@ -36,6 +36,28 @@ train_say (const char *format, ...)
   cli_report (sentence);
 }
 
+static const TrainCommand training = {
+  .name = "switti-train",
+  .summary = N_ ("Trains a Switti model on a folder of images with captions."),
+  .description = N_ (
+      "Underscores may stand for dashes. The same command goes on where a training stopped.\n\n"
+      "Commands: bench measures how fast a training is here, sample paints a sheet of prompts; “switti-train COMMAND "
+      "--help” says more.\n\n"
+      "Example:\n"
+      "  switti-train --data-path icons --vae icons --train-text --depth 6 --embed-dim 192 --bs 8 \\\n"
+      "    --max-iters 60000 --tblr 5e-4 --wp 200 --fp16 2 --ema 0.999 --out runs/icons"),
+  .needs_all = TRUE,
+};
+
+static const struct
+{
+  const char *name;
+  int (*run) (int argc, char **argv);
+} commands[] = {
+  { "bench", train_bench },
+  { "sample", train_sample },
+};
+
 static int
 train (int argc, char **argv)
 {
@@ -43,7 +65,7 @@ train (int argc, char **argv)
   g_auto (TrainRanks) ranks = { NULL };
   g_autoptr (GError) error = NULL;
 
-  if (!train_parse_options (&options, argc, argv))
+  if (!train_parse_options (&options, &training, argc, argv))
     return TRAIN_USAGE;
   if (train_ranks_open (&ranks, &error))
     {
@@ -57,14 +79,6 @@ train (int argc, char **argv)
     switti_collective_abort (ranks.all);
   return TRAIN_FAILURE;
 }
-
-static const struct
-{
-  const char *name;
-  int (*run) (int argc, char **argv);
-} commands[] = {
-  { "sample", train_sample },
-};
 
 int
 main (int argc, char **argv)
@@ -82,6 +96,11 @@ main (int argc, char **argv)
     }
   for (gsize i = 0; argc >= 2 && i < G_N_ELEMENTS (commands); i++)
     if (g_str_equal (argv[1], commands[i].name))
-      return commands[i].run (argc - 1, argv + 1);
+      {
+        g_autofree char *name = g_strconcat ("switti-train ", commands[i].name, NULL);
+
+        g_set_prgname (name); /* the usage line of its --help says it */
+        return commands[i].run (argc - 1, argv + 1);
+      }
   return train (argc, argv);
 }

@@ -159,27 +159,26 @@ make_entries (Given *given)
 }
 
 static gboolean
-parse (Given *given, char ***argv)
+parse (Given *given, const TrainCommand *command, char ***argv)
 {
+  static const GOptionEntry none[] = { { NULL } };
   g_autoptr (GArray) list = make_entries (given);
-  const GOptionEntry *const entries[] = { (const GOptionEntry *) list->data, NULL };
+  const GOptionEntry *own = command->own != NULL ? command->own : none;
+  const GOptionEntry *const entries[] = { own, (const GOptionEntry *) list->data, NULL };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
   GOptionGroup *group = g_option_group_new ("train", NULL, NULL, given, NULL);
 
   g_option_group_add_entries (group, entries[0]);
+  g_option_group_add_entries (group, entries[1]);
   g_option_group_set_translation_domain (group, GETTEXT_PACKAGE);
   g_option_context_set_main_group (context, group);
-  g_option_context_set_summary (context, _ ("Trains a Switti model on a folder of images with captions."));
-  g_option_context_set_description (
-      context, _ ("Underscores may stand for dashes. The same command goes on where a training stopped.\n\n"
-                  "Example:\n"
-                  "  switti-train --data-path icons --vae icons --train-text --depth 6 --embed-dim 192 --bs 8 \\\n"
-                  "    --max-iters 60000 --tblr 5e-4 --wp 200 --fp16 2 --ema 0.999 --out runs/icons"));
-  return cli_parse_options (context, entries, "switti-train", argv);
+  g_option_context_set_summary (context, _ (command->summary));
+  g_option_context_set_description (context, _ (command->description));
+  return cli_parse_options (context, entries, command->name, argv);
 }
 
 static gboolean
-apply (SwittiTrainingOptions *options, const Given *given, GError **error)
+apply (SwittiTrainingOptions *options, const Given *given, gboolean needs_all, GError **error)
 {
   if (given->config != NULL && !apply_config (options, given->config, error))
     return FALSE;
@@ -190,11 +189,11 @@ apply (SwittiTrainingOptions *options, const Given *given, GError **error)
       if (!switti_training_options_set (options, setting->info, setting->text, error))
         return FALSE;
     }
-  return switti_training_options_check (options, error);
+  return !needs_all || switti_training_options_check (options, error);
 }
 
 gboolean
-train_parse_options (SwittiTrainingOptions *options, int argc, char **argv)
+train_parse_options (SwittiTrainingOptions *options, const TrainCommand *command, int argc, char **argv)
 {
   Given given = { .settings = g_array_new (FALSE, FALSE, sizeof (Setting)) };
   g_auto (GStrv) arguments = g_new0 (char *, argc + 1);
@@ -205,13 +204,13 @@ train_parse_options (SwittiTrainingOptions *options, int argc, char **argv)
     arguments[i] = g_strdup (argv[i]);
   g_array_set_clear_func (given.settings, clear_setting);
   switti_training_options_init (options);
-  good = parse (&given, &arguments);
+  good = parse (&given, command, &arguments);
   if (good && arguments[1] != NULL)
     {
-      train_say (_ ("There is no command “%s”; “switti-train --help” says more."), arguments[1]);
+      train_say (_ ("“%s” is neither an option nor a command; “switti-train --help” says more."), arguments[1]);
       good = FALSE;
     }
-  else if (good && !apply (options, &given, &error))
+  else if (good && !apply (options, &given, command->needs_all, &error))
     {
       cli_report (error->message);
       good = FALSE;

@@ -22,8 +22,8 @@ on_signal (int number)
   is_stopped = 1;
 }
 
-/* A second signal ends the program at once: the newest checkpoint is whole. Beyond a limit on the size of files, writing
- * fails, which is told of, instead of ending the program. */
+/* A second signal ends the program at once: the newest checkpoint is whole. Beyond a limit on the size of files,
+ * writing fails, which is told of, instead of ending the program. */
 void
 train_catch_signals (void)
 {

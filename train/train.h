@@ -24,9 +24,22 @@ enum
 
 /* -- options (options.c) ------------------------------------------------------------------------------------ */
 
+/* A command that takes the options of a training. */
+typedef struct
+{
+  const char *name;                 /* "switti-train bench" */
+  const char *summary, *description; /* of its --help; to be translated */
+  const GOptionEntry *own;          /* (nullable): its own options besides, ended by an empty one */
+  gboolean needs_all;               /* whether data, output and models must be named */
+} TrainCommand;
+
 /* Fills *options, which is initialised here, from --config and the command line, which goes first. FALSE when a mistake
  * has been reported. */
-gboolean train_parse_options (SwittiTrainingOptions *options, int argc, char **argv);
+gboolean train_parse_options (SwittiTrainingOptions *options, const TrainCommand *command, int argc, char **argv);
+
+/* -- commands: each gets its own name as argv[0] and returns an exit status ---------------------------------- */
+
+int train_bench (int argc, char **argv);
 
 /* -- ranks (ranks.c) ------------------------------------------------------------------------------------------ */
 

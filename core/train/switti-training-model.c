@@ -10,19 +10,11 @@
 #include <glib/gi18n-lib.h>
 #include <math.h>
 
-#define PIXELS_PER_LATENT 16
 #define HEAD_WIDTH 64
 #define ADAM_EPS 1e-8
 /* Of a new RQ-VAE: the published share of phi's convolution. */
 #define QUANT_RESI 0.5
 #define GROUP_NORM_GROUPS 32
-
-static gboolean
-refuse (const char *sentence, GError **error)
-{
-  g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, sentence);
-  return FALSE;
-}
 
 /* -- shapes ---------------------------------------------------------------------------------------------------- */
 
@@ -54,37 +46,14 @@ make_text_configs (SwittiTrainingModel *self, const SwittiTrainingOptions *optio
 static gboolean
 make_transformer_config (SwittiTrainingModel *self, const SwittiTrainingOptions *options, GError **error)
 {
-  SwittiTransformerConfig *config = &self->transformer;
-
-  *config = (SwittiTransformerConfig){
-    .depth = options->depth,
-    .width = options->embed_dim > 0 ? options->embed_dim : HEAD_WIDTH * options->depth,
+  const SwittiModelSizes sizes = {
     .vocab = self->vae.vocab,
     .latent = self->vae.latent,
     .context_dim = self->text[0].width + self->text[1].width,
     .pooled_dim = self->text[1].width,
-    .rope = options->rope,
-    .swiglu = options->use_swiglu_ffn,
-    .ar = options->use_ar,
-    .crop_cond = options->use_crop_cond,
-    .rope_theta = options->rope_theta,
-    .rope_size = options->rope_size,
   };
-  if (!switti_training_options_get_schedule (options, &config->schedule, error))
-    return FALSE;
-  config->resolution = config->schedule.side[config->schedule.n_scales - 1] * PIXELS_PER_LATENT;
-  config->heads = options->num_heads > 0                ? options->num_heads
-                  : config->width % HEAD_WIDTH == 0 ? config->width / HEAD_WIDTH
-                                                        : 1;
-  config->ffn_hidden = config->swiglu ? config->width * 8 / 3 : config->width * 4;
-  if (config->width % config->heads != 0)
-    return refuse (_ ("--embed-dim must be a multiple of --num-heads."), error);
-  if (config->rope && config->width / config->heads % 4 != 0)
-    return refuse (_ ("With --rope the heads' width, --embed-dim divided by --num-heads, must be a multiple of 4."),
-                   error);
-  if (config->crop_cond && config->width % 8 != 0)
-    return refuse (_ ("With --use-crop-cond --embed-dim must be a multiple of 8."), error);
-  return TRUE;
+
+  return switti_training_options_make_config (options, &sizes, &self->transformer, error);
 }
 
 /* The VAE serves any scales, unless each has a phi of its own. */

@@ -99,4 +99,13 @@ gboolean switti_training_options_get_schedule (const SwittiTrainingOptions *self
 /* "64,128": one number for each text encoder; both 0 where the text is NULL. `name` is for messages. */
 gboolean switti_training_options_parse_pair (const char *text, const char *name, int pair[2], GError **error);
 
+/* What the other parts of a model say of the transformer. */
+typedef struct
+{
+  int vocab, latent, context_dim, pooled_dim;
+} SwittiModelSizes;
+
+gboolean switti_training_options_make_config (const SwittiTrainingOptions *self, const SwittiModelSizes *sizes,
+                                              SwittiTransformerConfig *config, GError **error);
+
 G_END_DECLS

@@ -10,6 +10,9 @@
 #include <math.h>
 #include <string.h>
 
+#define PIXELS_PER_LATENT 16
+#define HEAD_WIDTH 64
+
 #define MEMBER(member) G_STRUCT_OFFSET (SwittiTrainingOptions, member)
 #define STRING(name, member, initial, help, argument)                                                                 \
   {                                                                                                                   \
@@ -332,5 +335,40 @@ switti_training_options_parse_pair (const char *text, const char *name, int pair
         }
       pair[i] = (int) number;
     }
+  return TRUE;
+}
+
+gboolean
+switti_training_options_make_config (const SwittiTrainingOptions *self, const SwittiModelSizes *sizes,
+                                     SwittiTransformerConfig *config, GError **error)
+{
+  *config = (SwittiTransformerConfig){
+    .depth = self->depth,
+    .width = self->embed_dim > 0 ? self->embed_dim : HEAD_WIDTH * self->depth,
+    .vocab = sizes->vocab,
+    .latent = sizes->latent,
+    .context_dim = sizes->context_dim,
+    .pooled_dim = sizes->pooled_dim,
+    .rope = self->rope,
+    .swiglu = self->use_swiglu_ffn,
+    .ar = self->use_ar,
+    .crop_cond = self->use_crop_cond,
+    .rope_theta = self->rope_theta,
+    .rope_size = self->rope_size,
+  };
+  if (!switti_training_options_get_schedule (self, &config->schedule, error))
+    return FALSE;
+  config->resolution = config->schedule.side[config->schedule.n_scales - 1] * PIXELS_PER_LATENT;
+  config->heads = self->num_heads;
+  if (config->heads == 0)
+    config->heads = config->width % HEAD_WIDTH == 0 ? config->width / HEAD_WIDTH : 1;
+  config->ffn_hidden = config->swiglu ? config->width * 8 / 3 : config->width * 4;
+  if (config->width % config->heads != 0)
+    return refuse (_ ("--embed-dim must be a multiple of --num-heads."), error);
+  if (config->rope && config->width / config->heads % 4 != 0)
+    return refuse (_ ("With --rope the heads' width, --embed-dim divided by --num-heads, must be a multiple of 4."),
+                   error);
+  if (config->crop_cond && config->width % 8 != 0)
+    return refuse (_ ("With --use-crop-cond --embed-dim must be a multiple of 8."), error);
   return TRUE;
 }

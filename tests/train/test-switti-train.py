@@ -41,10 +41,10 @@ def check_options(tap, training):
     fails(['--rope=maybe'], 'true or false')
     fails(['--data-path=x', '--out=y', '--vae=z', '--bs=4', '--grad-accum=3'], '--bs must be a multiple')
     fails(['--data-path=x', '--out=y', '--vae=z', '--bs=4', '--pn=3_2_1'], '--pn takes')
-    fails(['now'], 'no command “now”')
+    fails(['now'], '“now” is neither')
     shown = subprocess.run([training.program, '--help'], capture_output=True, text=True, check=False)
-    named = ['depth', 'pn', 'bs', 'tblr', 'tclip', 'alng', 'wp', 'wp0', 'wpe', 'sche', 'twd', 'twde', 'ls', 'opt', 'fp16',
-             'use-ar', 'use-swiglu-ffn', 'rope', 'use-crop-cond', 'log-iters', 'save-iters', 'global-save-iters',
+    named = ['depth', 'pn', 'bs', 'tblr', 'tclip', 'alng', 'wp', 'wp0', 'wpe', 'sche', 'twd', 'twde', 'ls', 'opt',
+             'fp16', 'use-ar', 'use-swiglu-ffn', 'rope', 'use-crop-cond', 'log-iters', 'save-iters', 'global-save-iters',
              'grad-accum', 'embed-noise-std', 'drop-path-rate', 'uncond-proba', 'data-path', 'hflip', 'seed', 'ini',
              'hd', 'aln', 'max-iters', 'adam-beta1', 'workers', 'exp-name', 'local-out-dir-path']
     missing = [name for name in named if f'--{name}=' not in shown.stdout and f'--{name}[=' not in shown.stdout]
@@ -170,7 +170,8 @@ def check_bad_images(tap, training):
     shutil.copytree(training.folder / 'data', folder)
     (folder / 'train2014' / f'{SUBJECTS[0]}-red.png').write_bytes(b'no image')
     result = training.run('bad-run', data_path=folder, max_iters=8)
-    tap.check(result.returncode == 0 and result.stderr.count(f'{SUBJECTS[0]}-red.png') == 1, 'images/bad', result.stderr)
+    tap.check(result.returncode == 0 and result.stderr.count(f'{SUBJECTS[0]}-red.png') == 1, 'images/bad',
+              result.stderr)
     result = training.run('bad-end', data_path=folder, max_iters=8, max_bad=0)
     tap.check(result.returncode == 1, 'images/too many are bad', result.stderr)
 
