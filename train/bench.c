@@ -18,6 +18,7 @@
 
 #include <glib/gi18n.h>
 #include <sys/resource.h>
+#include <time.h>
 
 typedef struct
 {
@@ -36,7 +37,8 @@ typedef struct
   SwittiTrainingBatch batch;
   gsize bytes, other_bytes; /* with recomputing as asked, and otherwise */
   double ceiling_gflops;
-  double *seconds; /* (n_runs) */
+  double *seconds;     /* (n_runs) */
+  double *cpu_seconds; /* (n_runs): of all threads */
   SwittiKernelProfile profile[SWITTI_KERNEL_N_OPS];
 } Bench;
 
@@ -52,6 +54,7 @@ bench_clear (Bench *self)
   g_free (self->codes);
   g_free (self->n_valid);
   g_free (self->seconds);
+  g_free (self->cpu_seconds);
 }
 
 /* -- making ---------------------------------------------------------------------------------------------------- */
@@ -151,10 +154,21 @@ make (Bench *self, GError **error)
 
 /* -- measuring --------------------------------------------------------------------------------------------------- */
 
+/* Of this process so far: what others on the machine do does not count. */
+static double
+get_cpu_seconds (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &now);
+  return (double) now.tv_sec + (double) now.tv_nsec * 1e-9;
+}
+
 static gboolean
-take_step (Bench *self, double *seconds, GError **error)
+take_step (Bench *self, double *seconds, double *cpu_seconds, GError **error)
 {
   const gint64 began = g_get_monotonic_time ();
+  const double cpu_began = get_cpu_seconds ();
   const float *values = switti_gradients_get_values (self->gradients);
   SwittiTrainingLoss loss;
   double norm;
@@ -165,6 +179,7 @@ take_step (Bench *self, double *seconds, GError **error)
       || !switti_optimizer_step (self->optimizer, values, norm, self->options.tblr, self->options.twd, error))
     return FALSE;
   *seconds = (double) (g_get_monotonic_time () - began) / G_TIME_SPAN_SECOND;
+  *cpu_seconds = get_cpu_seconds () - cpu_began;
   return TRUE;
 }
 
@@ -181,28 +196,29 @@ measure (Bench *self, GError **error)
 {
   const SwittiKernels *kernels;
   SwittiKernelContext *context;
-  double seconds;
+  double seconds, cpu_seconds;
   gboolean good;
 
   if (!make (self, error))
     return FALSE;
   self->seconds = g_new (double, self->n_runs);
+  self->cpu_seconds = g_new (double, self->n_runs);
   for (int i = 0; i < self->n_warmup; i++)
-    if (!take_step (self, &seconds, error))
+    if (!take_step (self, &seconds, &cpu_seconds, error))
       return FALSE;
   /* Before and after what it is compared with: a shared machine is not equally fast all the time. */
   measure_ceiling (self);
   for (int i = 0; i < self->n_runs; i++)
     {
       cli_progress_show ((double) i / self->n_runs, _ ("Measuring"));
-      if (!take_step (self, &self->seconds[i], error))
+      if (!take_step (self, &self->seconds[i], &self->cpu_seconds[i], error))
         return FALSE;
     }
   measure_ceiling (self);
   kernels = switti_device_get_kernels (self->device);
   context = switti_device_get_context (self->device);
   kernels->profile_reset (context, true);
-  good = take_step (self, &seconds, error);
+  good = take_step (self, &seconds, &cpu_seconds, error);
   kernels->profile_read (context, self->profile);
   kernels->profile_reset (context, false);
   cli_progress_hide ();
@@ -229,17 +245,24 @@ compare_doubles (gconstpointer a, gconstpointer b, gpointer data)
   return (x > y) - (x < y);
 }
 
+/* Sorts them. */
+static double
+median_of (double *values, int n)
+{
+  g_sort_array (values, (gsize) n, sizeof *values, compare_doubles, NULL);
+  return (values[n / 2] + values[(n - 1) / 2]) / 2;
+}
+
 static void
 report_speed (Bench *self, JsonObject *object)
 {
   const double tokens = (double) (self->options.bs * switti_schedule_length (&self->config.schedule));
-  double median;
+  const double median = median_of (self->seconds, self->n_runs);
 
-  g_sort_array (self->seconds, (gsize) self->n_runs, sizeof *self->seconds, compare_doubles, NULL);
-  median = (self->seconds[self->n_runs / 2] + self->seconds[(self->n_runs - 1) / 2]) / 2;
   json_object_set_double_member (object, "step_ms", median * 1e3);
   json_object_set_double_member (object, "step_ms_min", self->seconds[0] * 1e3);
   json_object_set_double_member (object, "step_ms_max", self->seconds[self->n_runs - 1] * 1e3);
+  json_object_set_double_member (object, "step_cpu_ms", median_of (self->cpu_seconds, self->n_runs) * 1e3);
   json_object_set_double_member (object, "tokens_per_s", tokens / median);
   json_object_set_double_member (object, "step_gflop", step_flop (self) * 1e-9);
   json_object_set_double_member (object, "ceiling_gflops", self->ceiling_gflops);
