@@ -211,7 +211,11 @@ make_vae_shape (SwittiTrainingModel *self, const SwittiTrainingOptions *options,
     .quant_resi = QUANT_RESI,
   };
   if (self->vae.ch % GROUP_NORM_GROUPS != 0)
-    return refuse (_ ("--vqvae-n-channels must be a multiple of 32."), error);
+    {
+      g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                           _ ("--vqvae-n-channels must be a multiple of 32."));
+      return FALSE;
+    }
   return switti_training_options_get_schedule (options, &self->vae.schedule, error);
 }
 
