@@ -46,7 +46,8 @@ def check_options(tap, training):
     named = ['depth', 'pn', 'bs', 'tblr', 'tclip', 'alng', 'wp', 'wp0', 'wpe', 'sche', 'twd', 'twde', 'ls', 'opt',
              'fp16', 'use-ar', 'use-swiglu-ffn', 'rope', 'use-crop-cond', 'log-iters', 'save-iters',
              'global-save-iters', 'grad-accum', 'embed-noise-std', 'drop-path-rate', 'uncond-proba', 'data-path',
-             'hflip', 'seed', 'ini', 'hd', 'aln', 'max-iters', 'adam-beta1', 'workers', 'exp-name', 'local-out-dir-path']
+             'hflip', 'seed', 'ini', 'hd', 'aln', 'max-iters', 'adam-beta1', 'workers', 'exp-name',
+             'local-out-dir-path']
     missing = [name for name in named if f'--{name}=' not in shown.stdout and f'--{name}[=' not in shown.stdout]
     tap.check(shown.returncode == 0 and not missing, 'options/published names', f'missing: {missing}')
 
