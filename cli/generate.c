@@ -5,6 +5,7 @@
 #include "switti-build-config.h"
 
 #include "cli.h"
+#include "start.h"
 #include "switti-bundle-private.h"
 #include "switti-error.h"
 #include "switti-generator-private.h"
@@ -22,6 +23,7 @@ typedef struct
 {
   CliRuntime runtime;
   CliParameters parameters;
+  CliStart start;
   char *recipe_path, *output, *preview_dir;
   gboolean json;
   char **positional;
@@ -42,6 +44,7 @@ generate_clear (Generate *self)
 {
   cli_runtime_clear (&self->runtime);
   cli_parameters_clear (&self->parameters);
+  cli_start_clear (&self->start);
   g_free (self->recipe_path);
   g_free (self->output);
   g_free (self->preview_dir);
@@ -125,6 +128,9 @@ make_request (Generate *self, GError **error)
   cli_parameters_apply (&self->parameters, self->request);
   if (self->positional)
     g_object_set (self->request, "prompt", self->positional[0], NULL);
+  if (!cli_start_load (&self->start, self->request, self->bundle,
+                       cli_parameters_has (&self->parameters, "keep-scales"), error))
+    return FALSE;
   if (!switti_request_validate (self->request, self->bundle, error))
     return FALSE;
   g_object_get (self->request, "count", &self->count, NULL);
@@ -237,7 +243,7 @@ save_pictures (Generate *self, GPtrArray *images, GError **error)
       g_autofree char *path = output_path (self, (int) i);
       JsonObject *picture;
 
-      if (!switti_image_save_png (image, path, error))
+      if (!cli_start_save (&self->start, image, path, error))
         return FALSE;
       if (!self->json)
         {
@@ -298,7 +304,8 @@ paint (GCancellable *cancellable, gpointer data, GError **error)
   cli_progress_show (0, _ ("Loading the model"));
   self->generator = switti_generator_new (self->bundle, self->device, (SwittiPrecision) self->precision, cancellable,
                                           error);
-  if (self->generator == NULL)
+  if (self->generator == NULL
+      || !cli_start_prepare (&self->start, self->generator, self->request, cancellable, error))
     return FALSE;
   if (self->preview_dir)
     switti_generator_set_preview (self->generator, on_preview, self, NULL, NULL, 0);
@@ -343,6 +350,16 @@ parse (Generate *self, char ***argv)
       N_ ("FILE") },
     { "recipe", 0, 0, G_OPTION_ARG_FILENAME, &self->recipe_path,
       N_ ("Start from the recipe in a PNG of ours, or in a JSON file"), N_ ("FILE") },
+    { "init", 0, 0, G_OPTION_ARG_FILENAME, &self->start.init,
+      N_ ("PNG to vary, or, with --mask, to redraw a part of"), N_ ("FILE") },
+    { "source", 0, 0, G_OPTION_ARG_FILENAME, &self->start.source,
+      N_ ("PNG of ours, or a recipe, to start from as it was painted"), N_ ("FILE") },
+    { "mask", 0, 0, G_OPTION_ARG_FILENAME, &self->start.mask, N_ ("PNG that is white where to redraw"), N_ ("FILE") },
+    { "grow", 0, 0, G_OPTION_ARG_INT, &self->start.grow, N_ ("Grow the mask by so many pixels"), N_ ("N") },
+    { "feather", 0, 0, G_OPTION_ARG_DOUBLE, &self->start.feather, N_ ("Soften the mask's edge inwards, in pixels"),
+      N_ ("X") },
+    { "context", 0, 0, G_OPTION_ARG_DOUBLE, &self->start.context,
+      N_ ("What to show the model around the mask, in percent of its size (default: 50)"), N_ ("X") },
     { "preview-dir", 0, 0, G_OPTION_ARG_FILENAME, &self->preview_dir, N_ ("Write the picture after every scale here"),
       N_ ("FOLDER") },
     { "json", 0, 0, G_OPTION_ARG_NONE, &self->json, N_ ("Say on standard output what was made, as JSON"), NULL },
@@ -366,6 +383,8 @@ parse (Generate *self, char ***argv)
                 "  switti generate \"a grinning cat, flat style\" --output cat.png\n"
                 "  switti generate \"a fox, flat style\" --count 4 --seed 7 --output fox.png\n"
                 "  switti generate --recipe cat.png --cfg 5 --output cat-5.png\n"
+                "  switti generate \"a fox, flat style\" --source cat.png --keep-scales 4 --output fox-like-cat.png\n"
+                "  switti generate \"a robot, flat style\" --init photo.png --mask part.png --output robot.png\n"
                 "\nThe names of the published code (--more_smooth, --turn_on_cfg_start_si, …) are understood too.\n"
                 "What the model knows is said by “switti models info”."));
   return cli_parse_options (context, entries, "switti generate", argv);
@@ -381,7 +400,7 @@ find_conflict (Generate *self)
     return _ ("The prompt is given twice; leave out --prompt or the other one.");
   if (self->runtime.n_threads < 0)
     return _ ("--threads takes 0 or more.");
-  return NULL;
+  return cli_start_find_conflict (&self->start);
 }
 
 int
@@ -393,6 +412,7 @@ cli_generate (int argc, char **argv)
   int status = CLI_USAGE;
 
   cli_parameters_init (&self.parameters);
+  cli_start_init (&self.start);
   if (parse (&self, &arguments))
     {
       conflict = find_conflict (&self);

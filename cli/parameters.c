@@ -36,6 +36,8 @@ const GOptionEntry cli_parameter_entries[] = {
   PARAMETER ("cfg-end", N_ ("First scale that is not guided any more"), N_ ("S")),
   PARAMETER ("last-scale-temperature", N_ ("Temperature of the scales after --cfg-end; 0: off"), N_ ("X")),
   PARAMETER ("batch", N_ ("Pictures to paint at once; 0: choose. Does not change them"), N_ ("N")),
+  PARAMETER ("keep-scales", N_ ("Scales to keep of the picture to start from; S: all (default: half)"), N_ ("K")),
+  PARAMETER ("stop-scale", N_ ("Paint only so many scales; 0: all"), N_ ("K")),
   { NULL },
 };
 

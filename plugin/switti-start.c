@@ -107,7 +107,7 @@ load_recipe_file (GFile *file, GError **error)
 
 /* The recipe that the arguments name, or NULL, with @error set where there is one that cannot be read. */
 static char *
-load_recipe (GimpProcedureConfig *config, GError **error)
+load_recipe (SwittiStart *self, GimpProcedureConfig *config, GError **error)
 {
   g_autoptr (GFile) file = NULL;
   g_autoptr (GimpLayer) layer = NULL;
@@ -115,7 +115,10 @@ load_recipe (GimpProcedureConfig *config, GError **error)
 
   g_object_get (config, "recipe-file", &file, "recipe-layer", &layer, NULL);
   if (file)
-    return load_recipe_file (file, error);
+    {
+      self->recipe_file = g_file_get_path (file);
+      return load_recipe_file (file, error);
+    }
   if (layer == NULL)
     return NULL;
   recipe = switti_canvas_get_recipe (GIMP_ITEM (layer));
@@ -135,7 +138,7 @@ switti_start_init (SwittiStart *self, GimpProcedureConfig *config, GError **erro
                 &self->keep_scales, NULL);
   self->mode = (SwittiMode) gimp_procedure_config_get_choice_id (config, "mode");
   self->strength = (SwittiStrength) gimp_procedure_config_get_choice_id (config, "strength");
-  self->recipe = load_recipe (config, &local);
+  self->recipe = load_recipe (self, config, &local);
   if (self->recipe)
     {
       probe = switti_request_new (NULL);
@@ -152,6 +155,7 @@ void
 switti_start_clear (SwittiStart *self)
 {
   g_clear_pointer (&self->recipe, g_free);
+  g_clear_pointer (&self->recipe_file, g_free);
 }
 
 /* -- scales ----------------------------------------------------------------------------------------------------- */

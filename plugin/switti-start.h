@@ -38,6 +38,7 @@ typedef struct
   double feather;  /* pixels of the image, inwards */
   double context;  /* percent of the selection's longer side, on each side */
   char *recipe;    /* what the settings start from; NULL: the model's defaults */
+  char *recipe_file; /* where it was read, or NULL where it is of a layer */
 } SwittiStart;
 
 void switti_start_declare_arguments (GimpProcedure *procedure);

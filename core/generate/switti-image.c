@@ -4,13 +4,10 @@
  */
 #include "switti-image-private.h"
 
-#include "switti-error.h"
 #include "switti-png-private.h"
 #include "switti-recipe-private.h"
 
 #include <gio/gio.h>
-#include <glib/gi18n-lib.h>
-#include <glib/gstdio.h>
 
 /**
  * SwittiImage:
@@ -148,50 +145,17 @@ switti_image_get_recipe (SwittiImage *self)
   return self->recipe;
 }
 
-/* A rename would put a plain file in the place of a device or a folder. */
-static gboolean
-check_replaceable (const char *path, const char *display, GError **error)
-{
-  GStatBuf status;
-
-  if (g_stat (path, &status) != 0 || S_ISREG (status.st_mode))
-    return TRUE;
-  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
-               S_ISDIR (status.st_mode)
-                 ? _ ("Cannot write the picture to %s because it is a folder; give a file's name.")
-                 : _ ("Cannot write the picture to %s because it is not a regular file; give a file's name."),
-               display);
-  return FALSE;
-}
-
 gboolean
 switti_image_save_png (SwittiImage *self, const char *path, GError **error)
 {
-  g_autofree char *display = NULL;
   g_autoptr (GBytes) png = NULL;
-  g_autoptr (GError) local = NULL;
-  gsize length;
-  const char *data;
 
   g_return_val_if_fail (SWITTI_IS_IMAGE (self), FALSE);
   g_return_val_if_fail (path != NULL, FALSE);
 
-  display = g_filename_display_name (path);
-  if (!check_replaceable (path, display, error))
-    return FALSE;
   png = switti_png_encode (self->width, self->height, g_bytes_get_data (self->pixels, NULL),
                            switti_image_get_recipe (self), error);
-  if (png == NULL)
-    return FALSE;
-  data = g_bytes_get_data (png, &length);
-  if (!g_file_set_contents_full (path, data, (gssize) length,
-                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0666, &local))
-    {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot write the picture to %s: %s."), display,
-                   local->message);
-      return FALSE;
-    }
-  return TRUE;
+  return png != NULL && switti_png_save (png, path, error);
 }
 
 char *

@@ -40,7 +40,7 @@ on_warning (png_structp png, png_const_charp message)
 
 typedef struct
 {
-  int width, height;
+  int width, height, channels; /* 3, or 4 with alpha */
   const guint8 *pixels;
   const char *recipe;
   GByteArray *bytes;
@@ -86,20 +86,21 @@ encode (Encoder *encoder)
     return FALSE;
   png_set_write_fn (encoder->png, encoder->bytes, on_write, on_flush);
   png_set_IHDR (encoder->png, encoder->info, (png_uint_32) encoder->width, (png_uint_32) encoder->height, 8,
-                PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+                encoder->channels == 4 ? PNG_COLOR_TYPE_RGB_ALPHA : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_set_sRGB (encoder->png, encoder->info, PNG_sRGB_INTENT_PERCEPTUAL);
   set_texts (encoder);
   png_write_info (encoder->png, encoder->info);
   for (int y = 0; y < encoder->height; y++)
-    png_write_row (encoder->png, encoder->pixels + (gsize) y * (gsize) encoder->width * 3);
+    png_write_row (encoder->png, encoder->pixels + (gsize) y * (gsize) encoder->width * (gsize) encoder->channels);
   png_write_end (encoder->png, NULL);
   return TRUE;
 }
 
-GBytes *
-switti_png_encode (int width, int height, const guint8 *pixels, const char *recipe, GError **error)
+static GBytes *
+encode_channels (int width, int height, int channels, const guint8 *pixels, const char *recipe, GError **error)
 {
-  Encoder encoder = { .width = width, .height = height, .pixels = pixels, .recipe = recipe };
+  Encoder encoder
+    = { .width = width, .height = height, .channels = channels, .pixels = pixels, .recipe = recipe };
   gboolean good;
 
   g_snprintf (encoder.software, sizeof encoder.software, "Switti %s", switti_version_string ());
@@ -116,6 +117,52 @@ switti_png_encode (int width, int height, const guint8 *pixels, const char *reci
       return NULL;
     }
   return g_byte_array_free_to_bytes (encoder.bytes);
+}
+
+GBytes *
+switti_png_encode (int width, int height, const guint8 *pixels, const char *recipe, GError **error)
+{
+  return encode_channels (width, height, 3, pixels, recipe, error);
+}
+
+GBytes *
+switti_png_encode_rgba (int width, int height, const guint8 *pixels, const char *recipe, GError **error)
+{
+  return encode_channels (width, height, 4, pixels, recipe, error);
+}
+
+/* A rename would put a plain file in the place of a device or a folder. */
+static gboolean
+check_replaceable (const char *path, const char *display, GError **error)
+{
+  GStatBuf status;
+
+  if (g_stat (path, &status) != 0 || S_ISREG (status.st_mode))
+    return TRUE;
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
+               S_ISDIR (status.st_mode)
+                 ? _ ("Cannot write the picture to %s because it is a folder; give a file's name.")
+                 : _ ("Cannot write the picture to %s because it is not a regular file; give a file's name."),
+               display);
+  return FALSE;
+}
+
+gboolean
+switti_png_save (GBytes *png, const char *path, GError **error)
+{
+  g_autofree char *display = g_filename_display_name (path);
+  g_autoptr (GError) local = NULL;
+  gsize length;
+  const char *data = g_bytes_get_data (png, &length);
+
+  if (!check_replaceable (path, display, error))
+    return FALSE;
+  if (g_file_set_contents_full (path, data, (gssize) length,
+                                G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0666, &local))
+    return TRUE;
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot write the picture to %s: %s."), display,
+               local->message);
+  return FALSE;
 }
 
 /* -- reading ------------------------------------------------------------------------------------------------ */
@@ -182,4 +229,41 @@ switti_png_load_recipe (const char *path, GError **error)
     g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("There is no recipe in %s; choose a PNG that Switti wrote."),
                  display);
   return recipe;
+}
+
+/* More than this is no picture to start from. */
+#define MAX_PIXELS ((gsize) 1 << 28)
+
+GBytes *
+switti_png_load (const char *path, int *width, int *height, GError **error)
+{
+  g_autofree char *display = g_filename_display_name (path);
+  png_image image = { .version = PNG_IMAGE_VERSION };
+  gsize count;
+  guint8 *pixels = NULL;
+  gboolean good = png_image_begin_read_from_file (&image, path) != 0;
+
+  count = good ? (gsize) image.width * (gsize) image.height : 0;
+  if (good && count > MAX_PIXELS)
+    {
+      png_image_free (&image);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("%s is too large to start from; scale it down first."),
+                   display);
+      return NULL;
+    }
+  image.format = PNG_FORMAT_RGBA;
+  if (good)
+    {
+      pixels = g_malloc (count * 4);
+      good = png_image_finish_read (&image, NULL, pixels, 0, NULL) != 0;
+    }
+  if (!good)
+    {
+      g_free (pixels);
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("Cannot read %s as PNG: %s."), display, image.message);
+      return NULL;
+    }
+  *width = (int) image.width;
+  *height = (int) image.height;
+  return g_bytes_new_take (pixels, count * 4);
 }

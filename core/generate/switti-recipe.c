@@ -350,11 +350,13 @@ switti_recipe_to_string (JsonObject *object)
   return json_to_string (node, TRUE);
 }
 
+/* What is no regular file, such as the standard input, cannot be read twice. */
 static gboolean
 is_png (const char *path)
 {
   guint8 start[8] = { 0 };
-  FILE *file = g_fopen (path, "rb");
+  gboolean regular = g_file_test (path, G_FILE_TEST_IS_REGULAR);
+  FILE *file = regular ? g_fopen (path, "rb") : NULL;
   gsize n = file ? fread (start, 1, sizeof start, file) : 0;
 
   if (file)
