@@ -312,7 +312,7 @@ check_state (SwittiDownloadPart *self, JsonObject *state, GError **error)
       if (version == NULL || strcmp (version, switti_remote_file_get_version (file)) != 0)
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
-                       _ ("%s has changed on the hub since its download began: start anew with --restart."),
+                       _ ("%s has changed on the hub since its download began: restart the download."),
                        switti_remote_file_get_description (file));
           return FALSE;
         }

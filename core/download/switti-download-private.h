@@ -23,11 +23,15 @@ struct _SwittiDownload
   char *hub, *folder; /* nullable */
   int dtype;
 
-  /* What was looked up. */
+  /* What was looked up; the thread that runs has it. */
   SwittiHttp *http;
   SwittiDownloadPart *parts[SWITTI_CATALOGUE_N_PARTS]; /* all, or none */
+
+  /* What is told of it, from any thread. */
+  GMutex mutex;
+  gboolean is_known; /* the numbers below */
   guint64 fetched_bytes, stored_bytes;
-  char *stated_licences[SWITTI_CATALOGUE_N_PARTS]; /* "" where a page states none */
+  char *stated_licences[SWITTI_CATALOGUE_N_PARTS]; /* "" where a page states none; NULL: not known */
 };
 
 /* A path of what a run that ended has left; relative NULL: its folder. (transfer full) */

@@ -83,6 +83,8 @@ switti_download_look_up (SwittiDownload *self, GCancellable *cancellable, GError
     }
   if (self->http == NULL)
     return FALSE;
+  g_mutex_lock (&self->mutex);
+  self->is_known = TRUE;
   self->fetched_bytes = self->stored_bytes = 0;
   for (int i = 0; i < SWITTI_CATALOGUE_N_PARTS; i++)
     {
@@ -91,6 +93,7 @@ switti_download_look_up (SwittiDownload *self, GCancellable *cancellable, GError
       g_free (self->stated_licences[i]);
       self->stated_licences[i] = g_strdup (self->parts[i]->stated_licence);
     }
+  g_mutex_unlock (&self->mutex);
   return TRUE;
 }
 
@@ -180,38 +183,6 @@ write_state (Run *self, GError **error)
   root = json_builder_get_root (builder);
   text = json_to_string (root, TRUE);
   return switti_model_writer_add_text (self->writer, SWITTI_DOWNLOAD_STATE, text, -1, error);
-}
-
-static gboolean
-write_index (Run *self, GError **error)
-{
-  static const char *const parts[][3] = {
-    { "transformer", "switti", "Switti" },
-    { "vae", "switti", "VQVAE" },
-    { "text_encoder", "transformers", "CLIPTextModel" },
-    { "text_encoder_2", "transformers", "CLIPTextModel" },
-    { "tokenizer", "transformers", "CLIPTokenizer" },
-    { "tokenizer_2", "transformers", "CLIPTokenizer" },
-  };
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-  g_autoptr (JsonNode) root = NULL;
-  g_autofree char *text = NULL;
-
-  json_builder_begin_object (builder);
-  json_builder_set_member_name (builder, "_class_name");
-  json_builder_add_string_value (builder, "SwittiPipeline");
-  for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
-    {
-      json_builder_set_member_name (builder, parts[i][0]);
-      json_builder_begin_array (builder);
-      json_builder_add_string_value (builder, parts[i][1]);
-      json_builder_add_string_value (builder, parts[i][2]);
-      json_builder_end_array (builder);
-    }
-  json_builder_end_object (builder);
-  root = json_builder_get_root (builder);
-  text = json_to_string (root, TRUE);
-  return switti_model_writer_add_text (self->writer, "model_index.json", text, -1, error);
 }
 
 /* The model's page: what `switti models info` and the dialog show. */
@@ -322,8 +293,8 @@ fetch_model (SwittiDownload *download, SwittiDownloadFunc progress, gpointer use
     good = fetch_part (&self, download->parts[i], cancellable, error);
   switti_http_set_notice (download->http, NULL, NULL);
   switti_http_set_arrival (download->http, NULL, NULL);
-  return good && write_index (&self, error) && write_card (&self, error) && check_whole (&self, error) &&
-         switti_model_writer_finish (writer, cancellable, error);
+  return good && switti_model_writer_add_index (writer, error) && write_card (&self, error) &&
+         check_whole (&self, error) && switti_model_writer_finish (writer, cancellable, error);
 }
 
 gboolean

@@ -28,6 +28,7 @@ switti_download_finalize (GObject *object)
   switti_catalogue_model_free (self->model);
   g_free (self->hub);
   g_free (self->folder);
+  g_mutex_clear (&self->mutex);
   G_OBJECT_CLASS (switti_download_parent_class)->finalize (object);
 }
 
@@ -41,6 +42,7 @@ static void
 switti_download_init (SwittiDownload *self)
 {
   self->dtype = SWITTI_DTYPE_BF16;
+  g_mutex_init (&self->mutex);
 }
 
 char **
@@ -65,12 +67,22 @@ switti_download_new (const char *name, GError **error)
   return self;
 }
 
+/* Another hub, or another dtype, has other numbers. */
+static void
+forget_all (SwittiDownload *self)
+{
+  switti_download_forget (self);
+  g_mutex_lock (&self->mutex);
+  self->is_known = FALSE;
+  g_mutex_unlock (&self->mutex);
+}
+
 void
 switti_download_set_hub (SwittiDownload *self, const char *address)
 {
   g_return_if_fail (SWITTI_IS_DOWNLOAD (self));
 
-  switti_download_forget (self);
+  forget_all (self);
   g_free (self->hub);
   self->hub = g_strdup (address);
 }
@@ -105,7 +117,7 @@ switti_download_set_dtype (SwittiDownload *self, const char *dtype, GError **err
   for (guint i = 0; i < G_N_ELEMENTS (dtypes); i++)
     if (strcmp (dtype, dtypes[i].name) == 0)
       {
-        switti_download_forget (self);
+        forget_all (self);
         self->dtype = dtypes[i].dtype;
         return TRUE;
       }
@@ -173,20 +185,25 @@ count_parameters (SwittiDownload *self)
 guint64
 switti_download_get_fetched_bytes (SwittiDownload *self)
 {
+  g_autoptr (GMutexLocker) locker = NULL;
+
   g_return_val_if_fail (SWITTI_IS_DOWNLOAD (self), 0);
 
+  locker = g_mutex_locker_new (&self->mutex);
   /* All of them are published in float32. */
-  return self->parts[0] != NULL ? self->fetched_bytes : 4 * count_parameters (self);
+  return self->is_known ? self->fetched_bytes : 4 * count_parameters (self);
 }
 
 guint64
 switti_download_get_stored_bytes (SwittiDownload *self)
 {
   gboolean is_f32 = self->dtype == SWITTI_DTYPE_F32 || self->dtype == SWITTI_PLAN_KEEP_DTYPE;
+  g_autoptr (GMutexLocker) locker = NULL;
 
   g_return_val_if_fail (SWITTI_IS_DOWNLOAD (self), 0);
 
-  return self->parts[0] != NULL ? self->stored_bytes : (is_f32 ? 4 : 2) * count_parameters (self);
+  locker = g_mutex_locker_new (&self->mutex);
+  return self->is_known ? self->stored_bytes : (is_f32 ? 4 : 2) * count_parameters (self);
 }
 
 guint64
@@ -223,10 +240,13 @@ switti_download_is_installed (SwittiDownload *self)
 char *
 switti_download_get_licence (SwittiDownload *self)
 {
-  GString *text = g_string_new (NULL);
+  GString *text;
+  g_autoptr (GMutexLocker) locker = NULL;
 
   g_return_val_if_fail (SWITTI_IS_DOWNLOAD (self), NULL);
 
+  text = g_string_new (NULL);
+  locker = g_mutex_locker_new (&self->mutex);
   for (guint i = 0; i < SWITTI_CATALOGUE_N_PARTS; i++)
     {
       const SwittiCataloguePart *part = &self->model->parts[i];

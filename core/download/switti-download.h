@@ -236,7 +236,7 @@ gboolean switti_download_run (SwittiDownload *self, GCancellable *cancellable, S
  * @user_data: for @callback
  *
  * Fetches the model on a worker thread. @progress and @callback are called on the main context that is the
- * thread-default one now; no progress comes after @callback.
+ * thread-default one now; no progress comes after @callback. In between, @self may be asked, but not changed.
  */
 SWITTI_AVAILABLE
 void switti_download_run_async (SwittiDownload *self, GCancellable *cancellable, SwittiDownloadFunc progress,

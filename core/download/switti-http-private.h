@@ -36,7 +36,6 @@ guint64 switti_http_get_received (SwittiHttp *self);
 typedef struct
 {
   guint status;
-  char *uri;           /* that answered, after redirects */
   char *etag;          /* of that answer; nullable */
   gint64 length;       /* of the body, or -1 */
   gint64 first, total; /* of a part: where it begins, and the file's size (-1: not said); first -1: a whole file */

@@ -162,7 +162,6 @@ switti_http_get_received (SwittiHttp *self)
 void
 switti_http_reply_clear (SwittiHttpReply *reply)
 {
-  g_clear_pointer (&reply->uri, g_free);
   g_clear_pointer (&reply->etag, g_free);
   g_clear_pointer (&reply->linked_etag, g_free);
   g_clear_pointer (&reply->commit, g_free);
@@ -176,8 +175,7 @@ switti_http_set_broken (SwittiHttp *self, GError **error, const char *what, cons
   self->temporary = TRUE;
   self->asked_seconds = -1;
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
-               _ ("The download of %s broke off: %s. What has arrived is kept: run the same again to go on."), what,
-               how);
+               _ ("The download of %s broke off (%s): what has arrived is kept, start it again to go on."), what, how);
 }
 
 /* Whether no other attempt would go better: the certificate is wrong, or nobody has ever answered. */
@@ -200,7 +198,7 @@ set_unreached (SwittiHttp *self, const char *what, GError *problem, GError **err
     {
       self->temporary = FALSE;
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
-                   _ ("%s cannot be reached (%s): check the connection, or name another hub with --mirror."),
+                   _ ("%s cannot be reached (%s): check the connection, or use another mirror."),
                    self->endpoint, problem->message);
     }
   else
@@ -246,8 +244,7 @@ set_status (SwittiHttp *self, SoupMessage *message, const char *what, GError **e
                  self->endpoint, what, status);
   else if (status == 429)
     g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
-                 _ ("%s allows no more requests for now (status 429): run the same again later; what has arrived is "
-                    "kept."),
+                 _ ("%s allows no more requests for now (status 429): go on later; what has arrived is kept."),
                  self->endpoint);
   else if (status == 416)
     g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
@@ -351,7 +348,6 @@ read_final (SoupMessage *message, SwittiHttpReply *reply)
   goffset first, last, total;
 
   reply->status = soup_message_get_status (message);
-  reply->uri = g_uri_to_string (soup_message_get_uri (message));
   take_header (headers, "ETag", &reply->etag);
   reply->length = -1;
   if (soup_message_headers_get_encoding (headers) == SOUP_ENCODING_CONTENT_LENGTH)

@@ -200,7 +200,7 @@ static gboolean
 set_changed (SwittiRemoteFile *self, GError **error)
 {
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
-               _ ("%s has changed on the hub since its download began: start anew with --restart."), self->description);
+               _ ("%s has changed on the hub since its download began: restart the download."), self->description);
   return FALSE;
 }
 
@@ -512,7 +512,7 @@ switti_remote_file_verify (SwittiRemoteFile *self, gboolean *checked, GCancellab
   if (strcmp (g_checksum_get_string (self->checksum), self->sha256) == 0)
     return TRUE;
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-               _ ("%s arrived damaged: its SHA-256 is not what the hub states; run the same again to fetch it anew."),
+               _ ("%s arrived damaged: its SHA-256 is not what the hub states; start the download again."),
                self->description);
   return FALSE;
 }

@@ -352,18 +352,7 @@ write_part (Import *self, int part, GError **error)
 static gboolean
 write_index (Import *self, GError **error)
 {
-  static const char *const classes[][3] = {
-    { "transformer", "switti", "Switti" },
-    { "vae", "switti", "VQVAE" },
-    { "text_encoder", "transformers", "CLIPTextModel" },
-    { "text_encoder_2", "transformers", "CLIPTextModel" },
-    { "tokenizer", "transformers", "CLIPTokenizer" },
-    { "tokenizer_2", "transformers", "CLIPTokenizer" },
-  };
-  g_autoptr (JsonObject) index = json_object_new ();
-  g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
   g_autofree char *base_index = self->base != NULL ? g_build_filename (self->base, "model_index.json", NULL) : NULL;
-  g_autofree char *text = NULL;
 
   for (guint i = 0; i < self->inputs->len; i++)
     {
@@ -376,18 +365,7 @@ write_index (Import *self, GError **error)
   if (base_index != NULL && self->parts[PART_TRANSFORMER] == NULL)
     return switti_model_writer_add_file (self->writer, "model_index.json", base_index, self->cancellable, error);
 
-  json_object_set_string_member (index, "_class_name", "SwittiPipeline");
-  for (guint i = 0; i < G_N_ELEMENTS (classes); i++)
-    {
-      JsonArray *pair = json_array_new ();
-
-      json_array_add_string_element (pair, classes[i][1]);
-      json_array_add_string_element (pair, classes[i][2]);
-      json_object_set_array_member (index, classes[i][0], pair);
-    }
-  json_node_set_object (node, index);
-  text = json_to_string (node, TRUE);
-  return switti_model_writer_add_text (self->writer, "model_index.json", text, -1, error);
+  return switti_model_writer_add_index (self->writer, error);
 }
 
 /* The transformer's own README.md, which says what the model knows and under which terms; or where it is from. */

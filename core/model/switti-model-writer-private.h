@@ -31,6 +31,8 @@ char *switti_model_writer_path (SwittiModelWriter *self, const char *relative, G
 /* A small file (config.json, merges.txt, …). */
 gboolean switti_model_writer_add_text (SwittiModelWriter *self, const char *relative, const char *text, gssize length,
                                        GError **error);
+/* model_index.json of a model with all parts, which says nothing of sampling. */
+gboolean switti_model_writer_add_index (SwittiModelWriter *self, GError **error);
 /* A file from elsewhere: linked where that is possible, else copied. */
 gboolean switti_model_writer_add_file (SwittiModelWriter *self, const char *relative, const char *from,
                                        GCancellable *cancellable, GError **error);

@@ -291,6 +291,35 @@ switti_model_writer_add_text (SwittiModelWriter *self, const char *relative, con
   return TRUE;
 }
 
+gboolean
+switti_model_writer_add_index (SwittiModelWriter *self, GError **error)
+{
+  static const char *const classes[][3] = {
+    { "transformer", "switti", "Switti" },
+    { "vae", "switti", "VQVAE" },
+    { "text_encoder", "transformers", "CLIPTextModel" },
+    { "text_encoder_2", "transformers", "CLIPTextModel" },
+    { "tokenizer", "transformers", "CLIPTokenizer" },
+    { "tokenizer_2", "transformers", "CLIPTokenizer" },
+  };
+  g_autoptr (JsonObject) index = json_object_new ();
+  g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
+  g_autofree char *text = NULL;
+
+  json_object_set_string_member (index, "_class_name", "SwittiPipeline");
+  for (guint i = 0; i < G_N_ELEMENTS (classes); i++)
+    {
+      JsonArray *pair = json_array_new ();
+
+      json_array_add_string_element (pair, classes[i][1]);
+      json_array_add_string_element (pair, classes[i][2]);
+      json_object_set_array_member (index, classes[i][0], pair);
+    }
+  json_node_set_object (node, index);
+  text = json_to_string (node, TRUE);
+  return switti_model_writer_add_text (self, "model_index.json", text, -1, error);
+}
+
 static gboolean
 copy_file (const char *from, const char *to, GCancellable *cancellable, GError **error)
 {

@@ -319,7 +319,7 @@ def refusals(test):
 
     for status, headers, token, words in (
             (401, {}, "", "set HF_TOKEN"), (403, {}, "hf_x", "the account of HF_TOKEN"),
-            (429, {"Retry-After": "4000"}, "", "no more requests"), (404, {}, "", "has no weights"),
+            (429, {"Retry-After": "4000"}, "", "go on later"), (404, {}, "", "has no weights"),
             (501, {}, "", "failed to send"), (302, {"Location": "/x"}, "", "round and round"),
             (302, {"Location": "file:///etc/passwd"}, "", "which is no use"), (302, {}, "", "which is no use")):
         test.proxy.reset()
