@@ -151,15 +151,15 @@ write_line (TrainLog *self, GString *line, GError **error)
 /* -- progress ------------------------------------------------------------------------------------------------- */
 
 static void
-update (TrainLog *self, const SwittiStepReport *report)
+update (TrainLog *self, double loss, gint64 tokens)
 {
   const gint64 now = g_get_monotonic_time ();
   const double share = 1.0 / (double) MIN (self->n_shown + 1, SPEED_STEPS);
 
   self->n_shown++;
   self->seconds += ((double) (now - self->last) / G_TIME_SPAN_SECOND - self->seconds) * share;
-  self->loss += (report->loss.loss - self->loss) * share;
-  self->tokens = (double) report->tokens;
+  self->loss += (loss - self->loss) * share;
+  self->tokens = (double) tokens;
   self->last = now;
 }
 
@@ -188,26 +188,49 @@ describe (TrainLog *self, gint64 step)
   return g_string_free (words, FALSE);
 }
 
+static void
+show (TrainLog *self, gint64 step)
+{
+  g_autofree char *words = describe (self, step);
+
+  cli_progress_show ((double) step / self->options->max_iters, words);
+  if (step % self->options->log_iters == 0)
+    cli_report (words);
+}
+
+void
+train_log_progress (TrainLog *self, gint64 step, double loss, gint64 tokens)
+{
+  update (self, loss, tokens);
+  show (self, step);
+}
+
+gboolean
+train_log_numbers (TrainLog *self, gint64 step, const TrainNumber *numbers, gsize n, GError **error)
+{
+  g_autoptr (GString) line = g_string_new (NULL);
+
+  g_string_append_printf (line, "{\"step\":%" G_GINT64_FORMAT, step);
+  for (gsize i = 0; i < n; i++)
+    add_number (line, numbers[i].name, numbers[i].value);
+  return write_line (self, line, error);
+}
+
 gboolean
 train_log_step (TrainLog *self, gint64 step, const SwittiStepReport *report, GError **error)
 {
-  const gboolean is_time = step % self->options->log_iters == 0;
   g_autoptr (GString) line = g_string_new (NULL);
-  g_autofree char *words = NULL;
 
-  update (self, report);
+  update (self, report->loss.loss, report->tokens);
   g_string_append_printf (line, "{\"step\":%" G_GINT64_FORMAT, step);
   add_number (line, "loss", report->loss.loss);
   add_number (line, "grad_norm", report->gradient_norm);
   add_number (line, "lr", report->rate);
   add_number (line, "wd", report->decay);
   add_number (line, "tokens_per_s", self->tokens / MAX (self->seconds, 1e-9));
-  if (is_time)
+  if (step % self->options->log_iters == 0)
     add_scales (self, line, &report->loss);
-  words = describe (self, step);
-  cli_progress_show ((double) step / self->options->max_iters, words);
-  if (is_time)
-    cli_report (words);
+  show (self, step);
   return write_line (self, line, error);
 }
 

@@ -178,7 +178,7 @@ parse (Given *given, const TrainCommand *command, char ***argv)
 }
 
 static gboolean
-apply (SwittiTrainingOptions *options, const Given *given, gboolean needs_all, GError **error)
+apply (SwittiTrainingOptions *options, const Given *given, const TrainCommand *command, GError **error)
 {
   if (given->config != NULL && !apply_config (options, given->config, error))
     return FALSE;
@@ -189,7 +189,7 @@ apply (SwittiTrainingOptions *options, const Given *given, gboolean needs_all, G
       if (!switti_training_options_set (options, setting->info, setting->text, error))
         return FALSE;
     }
-  return !needs_all || switti_training_options_check (options, error);
+  return command->check == NULL || command->check (options, error);
 }
 
 gboolean
@@ -210,7 +210,7 @@ train_parse_options (SwittiTrainingOptions *options, const TrainCommand *command
       train_say (_ ("“%s” is neither an option nor a command; “switti-train --help” says more."), arguments[1]);
       good = FALSE;
     }
-  else if (good && !apply (options, &given, command->needs_all, &error))
+  else if (good && !apply (options, &given, command, &error))
     {
       cli_report (error->message);
       good = FALSE;

@@ -30,7 +30,8 @@ typedef struct
   const char *name;                 /* "switti-train bench" */
   const char *summary, *description; /* of its --help; to be translated */
   const GOptionEntry *own;          /* (nullable): its own options besides, ended by an empty one */
-  gboolean needs_all;               /* whether data, output and models must be named */
+  /* (nullable): whether what must be named is, and fits together */
+  gboolean (*check) (const SwittiTrainingOptions *options, GError **error);
 } TrainCommand;
 
 /* Fills *options, which is initialised here, from --config and the command line, which goes first. FALSE when a mistake
@@ -131,6 +132,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TrainLog, train_log_free)
 gboolean train_log_step (TrainLog *self, gint64 step, const SwittiStepReport *report, GError **error);
 gboolean train_log_validation (TrainLog *self, gint64 step, const SwittiTrainingLoss *loss, gint64 n_images,
                                GError **error);
+/* The same for another kind of training: its line is given, and `tokens` are this step's. */
+typedef struct
+{
+  const char *name;
+  double value;
+} TrainNumber;
+
+gboolean train_log_numbers (TrainLog *self, gint64 step, const TrainNumber *numbers, gsize n, GError **error);
+void train_log_progress (TrainLog *self, gint64 step, double loss, gint64 tokens);
+
 /* -- what TensorBoard is shown (events.c) --------------------------------------------------------------------- */
 
 typedef struct _TrainEvents TrainEvents;
@@ -170,6 +181,7 @@ SwittiSheet *train_paint (const TrainPainting *painting, GCancellable *cancellab
 /* -- other commands: each gets its own name as argv[0] and returns an exit status ------------------------------- */
 
 int train_sample (int argc, char **argv); /* sample.c */
+int train_vae (int argc, char **argv);    /* vae.c */
 
 /* A sentence on stderr, of the first rank. */
 void train_say (const char *format, ...) G_GNUC_PRINTF (1, 2);

@@ -39,23 +39,6 @@ struct _SwittiTrainer
 /* -- life ------------------------------------------------------------------------------------------------------ */
 
 static gboolean
-make_schedule (SwittiTrainer *self, GError **error)
-{
-  const SwittiTrainingOptions *options = self->options;
-
-  self->schedule = (SwittiLearningSchedule){
-    .peak = options->tblr,
-    .warm_up_start = options->wp0,
-    .end = options->wpe,
-    .warm_up = (gint64) options->wp,
-    .steps = options->max_iters,
-    .decay = options->twd,
-    .decay_end = options->twde > 0 ? options->twde : options->twd,
-  };
-  return switti_learning_schedule_parse (&self->schedule, options->sche, error);
-}
-
-static gboolean
 make_text (SwittiTrainer *self, GError **error)
 {
   SwittiTrainingModel *model = self->model;
@@ -106,7 +89,7 @@ switti_trainer_new (SwittiTrainingModel *model, const SwittiTrainingOptions *opt
       self->n_valid[i] = g_new (int, (gsize) batch);
     }
   self->codes = switti_codes_new (self->device, &model->vae, model->vae_weights, batch, error);
-  if (self->codes == NULL || !make_schedule (self, error))
+  if (self->codes == NULL || !switti_training_options_get_learning (options, &self->schedule, error))
     return NULL;
   self->gradients = switti_gradients_new (model->parameters[SWITTI_PART_TRANSFORMER], &model->transformer, &gradients,
                                           error);

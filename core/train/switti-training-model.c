@@ -231,6 +231,7 @@ switti_training_model_new_vae (SwittiDevice *device, const SwittiTrainingOptions
   if (!make_vae_shape (self, options, error))
     return NULL;
   self->transformer.schedule = self->vae.schedule;
+  self->transformer.resolution = self->vae.schedule.side[self->vae.schedule.n_scales - 1] * PIXELS_PER_LATENT;
   self->parameters[0] = switti_vae_parameters_new_with_hits (device, &self->vae, error);
   if (self->parameters[0] == NULL || !switti_parameters_initialise (self->parameters[0], options->seed, 0, error)
       || (self->vae_weights != NULL && !switti_parameters_load (self->parameters[0], self->vae_weights, error))

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "switti-config-private.h"
+#include "switti-schedule-private.h"
 
 #include <gio/gio.h>
 #include <json-glib/json-glib.h>
@@ -91,10 +92,14 @@ char *switti_training_options_get (const SwittiTrainingOptions *self, const Swit
 /* All that are set, as an object of strings, for the checkpoint. (transfer full) */
 JsonObject *switti_training_options_to_json (const SwittiTrainingOptions *self);
 
-/* Checks what concerns more than one option. */
+/* Checks what concerns more than one option; the second, for the training of an RQ-VAE. */
 gboolean switti_training_options_check (const SwittiTrainingOptions *self, GError **error);
+gboolean switti_training_options_check_vae (const SwittiTrainingOptions *self, GError **error);
 /* --pn: a resolution or sides such as 1_2_3_4. */
 gboolean switti_training_options_get_schedule (const SwittiTrainingOptions *self, SwittiSchedule *schedule,
+                                               GError **error);
+/* The schedule of learning rate and weight decay. */
+gboolean switti_training_options_get_learning (const SwittiTrainingOptions *self, SwittiLearningSchedule *learning,
                                                GError **error);
 /* "64,128": one number for each text encoder; both 0 where the text is NULL. `name` is for messages. */
 gboolean switti_training_options_parse_pair (const char *text, const char *name, int pair[2], GError **error);

@@ -269,29 +269,45 @@ refuse (const char *sentence, GError **error)
   return FALSE;
 }
 
-gboolean
-switti_training_options_check (const SwittiTrainingOptions *self, GError **error)
+static gboolean
+check_common (const SwittiTrainingOptions *self, GError **error)
 {
   SwittiSchedule schedule;
-  int pair[2];
 
   if (self->data_path == NULL)
     return refuse (_ ("Say where the images are: --data-path FOLDER, with train2014/ and train2014.csv in it."), error);
   if (self->out == NULL)
     return refuse (_ ("Say where to put checkpoints: --out FOLDER."), error);
-  if (self->vae == NULL && self->init == NULL)
-    return refuse (_ ("Say which model's VAE makes the codes: --vae MODEL, or --init MODEL to begin from it."), error);
   if (g_strcmp0 (self->opt, "adamw") != 0)
     return refuse (_ ("--opt takes adamw alone."), error);
   if (g_strcmp0 (self->save_dtype, "bf16") != 0 && g_strcmp0 (self->save_dtype, "f32") != 0)
     return refuse (_ ("--save-dtype takes bf16 or f32."), error);
   if (self->bs % self->grad_accum != 0)
     return refuse (_ ("--bs must be a multiple of --grad-accum."), error);
+  return switti_training_options_get_schedule (self, &schedule, error);
+}
+
+gboolean
+switti_training_options_check (const SwittiTrainingOptions *self, GError **error)
+{
+  int pair[2];
+
+  if (!check_common (self, error))
+    return FALSE;
+  if (self->vae == NULL && self->init == NULL)
+    return refuse (_ ("Say which model's VAE makes the codes: --vae MODEL, or --init MODEL to begin from it."), error);
   if ((self->text_width != NULL || self->text_depth != NULL) && !self->train_text)
     return refuse (_ ("--text-width and --text-depth are for new text encoders: add --train-text."), error);
-  return switti_training_options_get_schedule (self, &schedule, error)
-         && switti_training_options_parse_pair (self->text_width, "text-width", pair, error)
+  return switti_training_options_parse_pair (self->text_width, "text-width", pair, error)
          && switti_training_options_parse_pair (self->text_depth, "text-depth", pair, error);
+}
+
+gboolean
+switti_training_options_check_vae (const SwittiTrainingOptions *self, GError **error)
+{
+  if (self->fp16 != 0)
+    return refuse (_ ("An RQ-VAE is trained in float32: leave out --fp16."), error);
+  return check_common (self, error);
 }
 
 gboolean
@@ -316,6 +332,22 @@ switti_training_options_get_schedule (const SwittiTrainingOptions *self, SwittiS
     return TRUE;
   return refuse (_ ("--pn takes 256, 512 or 1024, or growing sides that begin with 1, such as 1_2_3_4_5_6_8_10_13_16."),
                  error);
+}
+
+gboolean
+switti_training_options_get_learning (const SwittiTrainingOptions *self, SwittiLearningSchedule *learning,
+                                      GError **error)
+{
+  *learning = (SwittiLearningSchedule){
+    .peak = self->tblr,
+    .warm_up_start = self->wp0,
+    .end = self->wpe,
+    .warm_up = (gint64) self->wp,
+    .steps = self->max_iters,
+    .decay = self->twd,
+    .decay_end = self->twde > 0 ? self->twde : self->twd,
+  };
+  return switti_learning_schedule_parse (learning, self->sche, error);
 }
 
 gboolean

@@ -35,6 +35,14 @@ gboolean switti_vae_gradients_clear (SwittiVaeGradients *self, GError **error);
 gboolean switti_vae_gradients_add (SwittiVaeGradients *self, const float *images, double scale, SwittiVaeLoss *loss,
                                    GError **error);
 
+/* The loss alone. */
+gboolean switti_vae_gradients_evaluate (SwittiVaeGradients *self, const float *images, SwittiVaeLoss *loss,
+                                        GError **error);
+
+/* Of the last run, at a position of an image: what is left of the latent for scale `scale`, host (Z). */
+gboolean switti_vae_gradients_get_residual (SwittiVaeGradients *self, int image, int position, int scale,
+                                            float *residual, GError **error);
+
 /* The last run's reconstruction, device (B, side, side, 3), and codes of a scale, device (B, pn*pn). */
 const float *switti_vae_gradients_get_reconstruction (SwittiVaeGradients *self);
 const gint32 *switti_vae_gradients_get_codes (SwittiVaeGradients *self, int scale);

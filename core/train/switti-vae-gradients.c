@@ -379,3 +379,26 @@ switti_vae_gradients_add (SwittiVaeGradients *self, const float *images, double 
          && copy_map (self, self->df, d_latent, error) && quantise_backward (self, scale, error)
          && switti_training_half_backward (self->encoder, self->df, NULL, error);
 }
+
+gboolean
+switti_vae_gradients_evaluate (SwittiVaeGradients *self, const float *images, SwittiVaeLoss *loss, GError **error)
+{
+  return run_forward (self, images, loss, error);
+}
+
+gboolean
+switti_vae_gradients_get_residual (SwittiVaeGradients *self, int image, int position, int scale, float *residual,
+                                   GError **error)
+{
+  const gsize z = (gsize) self->config.latent, bytes = z * sizeof (float);
+  const gsize at = ((gsize) image * (gsize) (self->side * self->side) + (gsize) position) * z;
+  g_autofree float *f_hat = g_new0 (float, z);
+
+  g_assert (image < self->batch && position < self->side * self->side && scale < self->config.schedule.n_scales);
+  SWITTI_RUN (self->device, download, residual, self->f + at, bytes);
+  if (scale > 0)
+    SWITTI_RUN (self->device, download, f_hat, self->scales[scale - 1].f_hat + at, bytes);
+  for (gsize i = 0; i < z; i++)
+    residual[i] -= f_hat[i];
+  return TRUE;
+}

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 
+from event_files import events, files, values
 from training import Tap, Training
 
 
@@ -48,6 +49,57 @@ def check_sample(tap, training, model):
     fails(1, 'There is no model called', '--model', 'nowhere', '--prompts', prompts, '-o', sheet)
 
 
+VAE = {'vae': None, 'train_text': None, 'text_width': None, 'text_depth': None, 'depth': None, 'embed_dim': None,
+       'pn': '1_2', 'bs': 2, 'cache': None, 'ema': 0.5}
+NEW = {'vqvae_n_channels': 32, 'vqvae_vocab_size': 32, 'vqvae_channel_dim': 8}
+
+
+def vae(training, out, **options):
+    command = training.command(out, **{**VAE, **options})
+    return subprocess.run([command[0], 'vae', *command[1:]], capture_output=True, text=True, timeout=300, check=False)
+
+
+def check_vae(tap, training):
+    """From scratch; and the second half again from the checkpoint between ends with the same bits."""
+    options = {**NEW, 'max_iters': 4, 'save_iters': 2, 'val_iters': 4, 'log_iters': 2}
+    result = vae(training, 'vae', **options)
+    lines = training.log('vae')
+    tap.check(result.returncode == 0 and [line['step'] for line in lines if 'loss' in line] == [1, 2, 3, 4], 'vae/run',
+              result.stderr)
+    last = lines[-1]
+    tap.check(last['images'] == 4 and 3 < last['validation_psnr'] < 60, 'vae/validation', last)
+    whole = training.state('vae')
+    checkpoints = training.folder / 'vae' / 'checkpoints'
+    (checkpoints / 'step-00000004').rename(training.folder / 'gone')
+    (training.folder / 'vae' / 'latest').unlink()
+    result = vae(training, 'vae', **options)
+    tap.check(result.returncode == 0 and 'Going on from' in result.stderr and training.state('vae') == whole,
+              'vae/resumed to the bit', result.stderr)
+    tap.check(training.log('vae') == lines, 'vae/the same log')
+    first, second = files(training.folder / 'vae' / 'tb_logs')
+    tags = {value['tag'][0].decode() for event in events(second) if 'summary' in event for value in values(event)}
+    tap.check({'VAE_iter_loss/L_rec', 'VAE_iter_loss/z_voc_usage', 'VAE_val_loss/psnr', 'VAE_reconstructions'} <= tags,
+              'vae/TensorBoard', sorted(tags))
+    result = vae(training, 'worse', **options, fp16=2)
+    tap.check(result.returncode == 2 and 'float32' in result.stderr, 'vae/--fp16', result.stderr)
+
+
+def check_vae_of_model(tap, training, model):
+    """An RQ-VAE that goes on from a model's takes the model's place: with it, the model paints."""
+    result = vae(training, 'tuned', init=model, max_iters=1)
+    sheet = training.folder / 'tuned.png'
+    tap.check(result.returncode == 0, 'vae/--init', result.stderr)
+    result = run(training, 'sample', '--model', training.folder / 'tuned' / 'latest', '--prompts',
+                 training.folder / 'prompts', '--threads', 1, '-o', sheet)
+    tap.check(result.returncode == 0 and png_size(sheet), 'vae/paints', result.stderr)
+
+
+def check_codes_of_vae(tap, training):
+    """A folder with nothing but an RQ-VAE makes the codes of a training."""
+    result = training.run('on-vae', vae=training.folder / 'vae' / 'latest', text=training.model, pn='1_2', max_iters=1)
+    tap.check(result.returncode == 0, 'vae/--vae', result.stderr)
+
+
 def main():
     tap = Tap()
     with Training() as training:
@@ -55,6 +107,9 @@ def main():
         tap.check(result.returncode == 0, 'a model', result.stderr)
         model = training.folder / 'out' / 'latest'
         check_sample(tap, training, model)
+        check_vae(tap, training)
+        check_vae_of_model(tap, training, model)
+        check_codes_of_vae(tap, training)
     return tap.end()
 
 
