@@ -41,8 +41,8 @@ static const TrainCommand training = {
   .summary = N_ ("Trains a Switti model on a folder of images with captions."),
   .description = N_ (
       "Underscores may stand for dashes. The same command goes on where a training stopped.\n\n"
-      "Commands: vae trains an RQ-VAE, eval measures a model on a folder, sample paints a sheet of prompts, bench measures "
-      "how fast a training is here; “switti-train COMMAND --help” says more.\n\n"
+      "Commands: vae trains an RQ-VAE, eval measures a model on a folder, sample paints a sheet of prompts, bench "
+      "measures how fast a training is here; “switti-train COMMAND --help” says more.\n\n"
       "Example:\n"
       "  switti-train --data-path icons --vae icons --train-text --depth 6 --embed-dim 192 --bs 8 \\\n"
       "    --max-iters 60000 --tblr 5e-4 --wp 200 --fp16 2 --ema 0.999 --out runs/icons"),

@@ -11,6 +11,7 @@
 #include <math.h>
 
 #define HEAD_WIDTH 64
+#define PIXELS_PER_LATENT 16
 #define ADAM_EPS 1e-8
 /* Of a new RQ-VAE: the published share of phi's convolution. */
 #define QUANT_RESI 0.5
