@@ -1,7 +1,7 @@
-/* switti-dialog.c - asks for the procedure's arguments
+/* switti-dialog.c - where pictures are painted by hand
  *
- * Every widget is bound to a property of the config, so that GIMP's own buttons (reset, load and save settings) and
- * the last values work on it.
+ * GIMP's own dialog of a procedure, with a studio beside the arguments. It stays open, and the model stays loaded,
+ * between pictures; what is inserted goes into GIMP at once, each time as one step of undo.
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  */
@@ -9,185 +9,413 @@
 
 #include "switti-dialog.h"
 
-#include "switti-default-spin.h"
-#include "switti-model-chooser.h"
-#include "switti-prompt-view.h"
-#include "switti-settings.h"
+#include "switti-dialog-private.h"
+#include "switti-placing.h"
 
 #include <glib/gi18n.h>
-#include <libgimp/gimpui.h>
 
-#define SPACING 6
-#define PROMPT_LINES 4
-#define NEGATIVE_PROMPT_LINES 2
-#define BOTH_WAYS (G_BINDING_BIDIRECTIONAL | G_BINDING_SYNC_CREATE)
+#define SPACING SWITTI_DIALOG_SPACING
+#define MAX_THUMBNAIL 1024
 
-static const char *
-nick (GimpProcedureConfig *config, const char *property)
+/* -- painting ------------------------------------------------------------------------------------------------ */
+
+/* What the worker is given; it never touches a GIMP object. */
+typedef struct
 {
-  return g_param_spec_get_nick (g_object_class_find_property (G_OBJECT_GET_CLASS (config), property));
-}
+  SwittiSettings *settings;
+  GArray *seeds; /* guint64: each is painted alone; NULL: those of the settings */
+  gboolean sketch;
+} Job;
 
-static const char *
-blurb (GimpProcedureConfig *config, const char *property)
-{
-  return g_param_spec_get_blurb (g_object_class_find_property (G_OBJECT_GET_CLASS (config), property));
-}
-
-/* A label that @focus, in or as @widget, is known by: to the eye, to its mnemonic and to a screen reader. */
-static GtkWidget *
-new_label (GimpProcedureConfig *config, const char *property, GtkWidget *widget, GtkWidget *focus)
-{
-  GtkWidget *label = gtk_label_new_with_mnemonic (nick (config, property));
-
-  gtk_label_set_xalign (GTK_LABEL (label), 0.0);
-  gtk_label_set_mnemonic_widget (GTK_LABEL (label), focus);
-  atk_object_set_name (gtk_widget_get_accessible (focus), gtk_label_get_text (GTK_LABEL (label)));
-  gtk_widget_set_tooltip_text (widget, blurb (config, property));
-  return label;
-}
-
-/* Below the last row of the left or right half of the grid. */
 static void
-attach_row (GtkGrid *grid, int half, GimpProcedureConfig *config, const char *property, GtkWidget *widget)
+job_free (gpointer data)
 {
-  GtkWidget *label = new_label (config, property, widget, widget);
-  int row = 0;
+  Job *job = data;
 
-  while (gtk_grid_get_child_at (grid, 2 * half, row))
-    row++;
-  /* Beside a widget of several lines the label stands at the first. */
-  if (GTK_IS_BOX (widget))
+  switti_settings_unref (job->settings);
+  g_clear_pointer (&job->seeds, g_array_unref);
+  g_free (job);
+}
+
+/* The share of one of several requests in the progress. */
+typedef struct
+{
+  SwittiProgressFunc progress;
+  gpointer progress_data;
+  guint index, count;
+} Share;
+
+static void
+note_share (double fraction, int scale, gpointer user_data)
+{
+  Share *share = user_data;
+
+  share->progress ((share->index + fraction) / share->count, scale, share->progress_data);
+}
+
+/* Pictures that were picked need not have seeds in a row, so each is a request of its own. */
+static GPtrArray *
+paint_seeds (SwittiGenerator *generator, SwittiRequest *request, GArray *seeds, GCancellable *cancellable, Share *share,
+             GError **error)
+{
+  g_autoptr (GPtrArray) pictures = g_ptr_array_new_with_free_func (g_object_unref);
+
+  share->count = seeds->len;
+  for (share->index = 0; share->index < seeds->len; share->index++)
     {
-      gtk_widget_set_valign (label, GTK_ALIGN_START);
-      gtk_widget_set_margin_top (label, SPACING);
+      g_autoptr (GPtrArray) painted = NULL;
+
+      g_object_set (request, "seed", g_array_index (seeds, guint64, share->index), "count", 1, NULL);
+      painted = switti_generator_generate (generator, request, cancellable, note_share, share, error);
+      if (!painted)
+        return NULL;
+      g_ptr_array_add (pictures, g_object_ref (g_ptr_array_index (painted, 0)));
     }
-  if (half > 0)
-    gtk_widget_set_margin_start (label, 2 * SPACING);
-  gtk_widget_set_hexpand (widget, TRUE);
-  gtk_grid_attach (grid, label, 2 * half, row, 1, 1);
-  gtk_grid_attach (grid, widget, 2 * half + 1, row, 1, 1);
+  return g_steal_pointer (&pictures);
 }
 
-static GtkGrid *
-new_grid (void)
+static GPtrArray *
+paint (SwittiGenerator *generator, GCancellable *cancellable, SwittiProgressFunc progress, gpointer progress_data,
+       gpointer user_data, GError **error)
 {
-  GtkGrid *grid = GTK_GRID (gtk_grid_new ());
+  const Job *job = user_data;
+  SwittiBundle *bundle = switti_generator_get_bundle (generator);
+  g_autoptr (SwittiRequest) request = switti_settings_to_request (job->settings, bundle);
+  Share share = { progress, progress_data, 0, 1 };
 
-  gtk_grid_set_row_spacing (grid, SPACING);
-  gtk_grid_set_column_spacing (grid, 2 * SPACING);
-  return grid;
+  if (job->sketch)
+    g_object_set (request, "stop-scale", (switti_bundle_get_n_scales (bundle) + 1) / 2, NULL);
+  if (job->seeds)
+    return paint_seeds (generator, request, job->seeds, cancellable, &share, error);
+  return switti_generator_generate (generator, request, cancellable, progress, progress_data, error);
 }
 
-static GtkWidget *
-pack_prompt (GtkBox *box, GimpProcedureConfig *config, const char *property, int lines)
+/* The part of the image that a picture would cover. */
+static GdkPixbuf *
+get_before (GimpImage *image)
 {
-  GtkWidget *view = switti_prompt_view_new (nick (config, property), lines);
-  GtkWidget *focus = switti_prompt_view_get_text_view (SWITTI_PROMPT_VIEW (view));
+  g_autoptr (GdkPixbuf) whole = NULL;
+  gboolean has_selection;
+  int width, height, x1, y1, x2, y2;
+  double factor;
 
-  g_object_bind_property (config, property, view, "text", BOTH_WAYS);
-  gtk_box_pack_start (box, new_label (config, property, view, focus), FALSE, FALSE, 0);
-  gtk_box_pack_start (box, view, TRUE, TRUE, 0);
-  return focus;
-}
-
-/* A number whose lowest value, the property's default, reads as @word. */
-static GtkWidget *
-new_default_spin (GimpProcedureConfig *config, const char *property, double maximum, double step, const char *word)
-{
-  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (config), property);
-  const GValue *value = g_param_spec_get_default_value (pspec);
-  double lowest = G_IS_PARAM_SPEC_INT (pspec) ? g_value_get_int (value) : g_value_get_double (value);
-  GtkWidget *spin = switti_default_spin_new (lowest, maximum, step, step < 1.0 ? 2 : 0, word);
-
-  g_object_bind_property (config, property, spin, "value", BOTH_WAYS);
-  return spin;
-}
-
-static GtkWidget *
-new_main_grid (GimpProcedureConfig *config, GimpImage *image)
-{
-  GParamSpecDouble *seed = G_PARAM_SPEC_DOUBLE (g_object_class_find_property (G_OBJECT_GET_CLASS (config), "seed"));
-  GtkGrid *grid = new_grid ();
-  GtkWidget *model = switti_model_chooser_new ();
-
-  g_object_bind_property (config, "model", model, "model", BOTH_WAYS);
-  attach_row (grid, 0, config, "model", model);
-  attach_row (grid, 0, config, "seed", new_default_spin (config, "seed", seed->maximum, 1.0, C_ ("seed", "Random")));
-  attach_row (grid, 0, config, "count", gimp_prop_spin_button_new (G_OBJECT (config), "count", 1.0, 4.0, 0));
-  if (image)
-    attach_row (grid, 0, config, "output", gimp_prop_choice_combo_box_new (G_OBJECT (config), "output"));
-  return GTK_WIDGET (grid);
+  if (!image || !gimp_image_is_valid (image))
+    return NULL;
+  width = gimp_image_get_width (image);
+  height = gimp_image_get_height (image);
+  factor = MIN (1.0, (double) MAX_THUMBNAIL / MAX (width, height));
+  whole = gimp_image_get_thumbnail (image, MAX (1, (int) (width * factor)), MAX (1, (int) (height * factor)),
+                                    GIMP_PIXBUF_LARGE_CHECKS);
+  if (!whole || !gimp_selection_bounds (image, &has_selection, &x1, &y1, &x2, &y2) || !has_selection)
+    return g_steal_pointer (&whole);
+  width = gdk_pixbuf_get_width (whole);
+  height = gdk_pixbuf_get_height (whole);
+  x1 = CLAMP ((int) (x1 * factor), 0, width - 1);
+  y1 = CLAMP ((int) (y1 * factor), 0, height - 1);
+  x2 = CLAMP ((int) (x2 * factor), x1 + 1, width);
+  y2 = CLAMP ((int) (y2 * factor), y1 + 1, height);
+  return gdk_pixbuf_new_subpixbuf (whole, x1, y1, x2 - x1, y2 - y1);
 }
 
 static void
-attach_knob (GtkGrid *grid, int half, GimpProcedureConfig *config, int index)
+start_job (SwittiDialog *self, const SwittiStudioRun *run, Job *job)
 {
-  const SwittiKnob *knob = &switti_knobs[index];
-  double step = knob->is_integer ? 1.0 : knob->maximum > 10.0 ? 0.5 : 0.05;
+  SwittiSessionEngine engine = { job->settings->model, job->settings->device, job->settings->precision };
+  g_autoptr (GdkPixbuf) before = get_before (self->image);
 
-  attach_row (grid, half, config, knob->name,
-              new_default_spin (config, knob->name, knob->maximum, step, _ ("Model's default")));
+  switti_studio_set_before (self->studio, before);
+  switti_studio_paint (self->studio, run, &engine, paint, job, job_free);
 }
 
-/* In two columns, for screens of few lines. */
-static GtkWidget *
-new_sampling_expander (GimpProcedureConfig *config)
-{
-  GtkWidget *expander = gtk_expander_new_with_mnemonic (_ ("Samplin_g and device"));
-  GtkGrid *grid = new_grid ();
-
-  attach_knob (grid, 0, config, SWITTI_KNOB_GUIDANCE);
-  attach_knob (grid, 0, config, SWITTI_KNOB_GUIDANCE_START);
-  attach_knob (grid, 0, config, SWITTI_KNOB_GUIDANCE_END);
-  attach_knob (grid, 0, config, SWITTI_KNOB_LAST_SCALE_TEMPERATURE);
-  attach_knob (grid, 0, config, SWITTI_KNOB_TOP_K);
-  attach_knob (grid, 0, config, SWITTI_KNOB_TOP_P);
-  attach_row (grid, 1, config, "smooth", gimp_prop_choice_combo_box_new (G_OBJECT (config), "smooth"));
-  attach_knob (grid, 1, config, SWITTI_KNOB_SMOOTH_START);
-  attach_row (grid, 1, config, "batch", new_default_spin (config, "batch", 64.0, 1.0, _ ("As many as fit")));
-  attach_row (grid, 1, config, "device", gimp_prop_entry_new (G_OBJECT (config), "device", -1));
-  attach_row (grid, 1, config, "precision", gimp_prop_choice_combo_box_new (G_OBJECT (config), "precision"));
-  gtk_widget_set_margin_top (GTK_WIDGET (grid), SPACING);
-  gtk_widget_set_margin_start (GTK_WIDGET (grid), 2 * SPACING);
-  gtk_container_add (GTK_CONTAINER (expander), GTK_WIDGET (grid));
-  /* Closing the expander gives its room back. */
-  gtk_expander_set_resize_toplevel (GTK_EXPANDER (expander), TRUE);
-  return expander;
-}
-
-/* Without a prompt there is nothing to generate. */
 static void
-prompt_changed (GimpProcedureConfig *config, GParamSpec *pspec, GtkDialog *dialog)
+remember_prompt (SwittiDialog *self, const char *prompt)
 {
+  g_autoptr (GError) error = NULL;
+
+  if (!switti_prompt_history_add (self->history, prompt, &error))
+    switti_studio_say (self->studio, error->message, TRUE);
+}
+
+static void
+generate (SwittiDialog *self)
+{
+  g_autoptr (GError) error = NULL;
+  SwittiSettings *settings;
+  SwittiStudioRun run = { 0 };
+  Job *job;
+
+  if (switti_studio_is_busy (self->studio))
+    return;
+  gtk_stack_set_visible_child_name (self->stack, "paint");
+  settings = switti_settings_new (self->config);
+  if (!switti_settings_check (settings, TRUE, &error))
+    {
+      switti_studio_say (self->studio, error->message, TRUE);
+      switti_settings_unref (settings);
+      return;
+    }
+  g_clear_pointer (&self->painted, switti_settings_unref);
+  self->painted = switti_settings_ref (settings);
+  switti_seed_row_set_last (self->seed, settings->seed);
+  run.first_seed = settings->seed;
+  run.count = settings->count;
+  run.sketch = gtk_toggle_button_get_active (self->sketch);
+  job = g_new0 (Job, 1);
+  job->settings = settings;
+  job->sketch = run.sketch;
+  start_job (self, &run, job);
+  remember_prompt (self, settings->prompt);
+}
+
+/* Paints those that are picked on, with the settings that they were begun with. */
+static void
+finish_picked (SwittiDialog *self)
+{
+  const SwittiStudioRun run = { .finish = TRUE };
+  Job *job;
+
+  if (!self->painted || switti_studio_is_busy (self->studio))
+    return;
+  job = g_new0 (Job, 1);
+  job->settings = switti_settings_ref (self->painted);
+  job->seeds = switti_studio_get_unfinished_seeds (self->studio);
+  start_job (self, &run, job);
+}
+
+static void
+painting_ended (SwittiDialog *self)
+{
+  gboolean keep_loaded;
+
+  g_object_get (self->preferences, "keep-loaded", &keep_loaded, NULL);
+  if (!keep_loaded)
+    switti_session_unload (self->session);
+}
+
+/* -- inserting ----------------------------------------------------------------------------------------------- */
+
+static void
+insert (SwittiDialog *self)
+{
+  g_autoptr (GPtrArray) pictures = switti_studio_get_picked (self->studio);
+  g_autoptr (SwittiSettings) settings = switti_settings_new (self->config);
+  g_autoptr (GError) error = NULL;
+  GimpImage *image = self->image && gimp_image_is_valid (self->image) ? self->image : NULL;
+  GPtrArray *layers;
+
+  if (pictures->len == 0 || !switti_settings_check (settings, image != NULL, &error))
+    {
+      switti_studio_say (self->studio, error ? error->message : NULL, TRUE);
+      return;
+    }
+  /* The recipe names the model's hash, which reads all of it once. */
+  gtk_widget_set_sensitive (GTK_WIDGET (self->dialog), FALSE);
+  switti_session_wait_for_hash (self->session);
+  gtk_widget_set_sensitive (GTK_WIDGET (self->dialog), TRUE);
+  layers = switti_placing_run (settings->output, pictures, self->painted->prompt, &image, TRUE, &error);
+  if (!layers)
+    {
+      switti_studio_say (self->studio, error->message, TRUE);
+      return;
+    }
+  g_clear_pointer (&self->layers, g_ptr_array_unref);
+  self->layers = layers;
+  self->into = image;
+  switti_studio_say (self->studio, _ ("Inserted; the dialog stays open for the next picture."), FALSE);
+}
+
+/* -- the window ---------------------------------------------------------------------------------------------- */
+
+static void
+update_buttons (SwittiDialog *self)
+{
+  gboolean busy = switti_studio_is_busy (self->studio);
+  g_autoptr (GPtrArray) finished = switti_studio_get_picked (self->studio);
+  g_autoptr (GArray) unfinished = switti_studio_get_unfinished_seeds (self->studio);
   g_autofree char *prompt = NULL;
 
-  g_object_get (config, "prompt", &prompt, NULL);
-  gtk_dialog_set_response_sensitive (dialog, GTK_RESPONSE_OK, prompt && *g_strstrip (prompt));
+  g_object_get (self->config, "prompt", &prompt, NULL);
+  /* Without a prompt there is nothing to generate. */
+  gtk_dialog_set_response_sensitive (self->dialog, GTK_RESPONSE_OK, !busy && prompt && *g_strstrip (prompt));
+  gtk_widget_set_sensitive (self->stop, busy
+                                          && switti_session_get_state (self->session) != SWITTI_SESSION_STOPPING);
+  gtk_widget_set_sensitive (self->insert, !busy && finished->len > 0);
+  gtk_widget_set_sensitive (self->finish, !busy && unfinished->len > 0);
 }
 
-gboolean
-switti_dialog_run (GimpProcedure *procedure, GimpProcedureConfig *config, GimpImage *image)
+static gboolean
+key_pressed (SwittiDialog *self, GdkEventKey *event)
 {
-  GtkWidget *dialog, *box, *prompt;
-  gboolean go_on;
+  guint modifiers = event->state & gtk_accelerator_get_default_mod_mask ();
+
+  if (event->keyval == GDK_KEY_Escape && modifiers == 0 && switti_studio_is_busy (self->studio))
+    {
+      switti_studio_stop (self->studio);
+      return GDK_EVENT_STOP;
+    }
+  if ((event->keyval == GDK_KEY_Return || event->keyval == GDK_KEY_KP_Enter) && modifiers == GDK_CONTROL_MASK)
+    {
+      generate (self);
+      return GDK_EVENT_STOP;
+    }
+  return GDK_EVENT_PROPAGATE;
+}
+
+static GtkWidget *
+new_action_button (const char *label, const char *tooltip, GCallback callback, SwittiDialog *self)
+{
+  GtkWidget *button = gtk_button_new_with_mnemonic (label);
+
+  gtk_widget_set_tooltip_text (button, tooltip);
+  g_signal_connect_swapped (button, "clicked", callback, self);
+  return button;
+}
+
+static void
+stop (SwittiDialog *self)
+{
+  switti_studio_stop (self->studio);
+}
+
+/* Stop and finish on the left, where the picture forms; what becomes of it on the right. */
+static GtkWidget *
+new_action_row (SwittiDialog *self)
+{
+  GtkWidget *row = gtk_box_new (GTK_ORIENTATION_HORIZONTAL, SPACING);
+  GtkWidget *output = gimp_prop_choice_combo_box_new (G_OBJECT (self->config), "output");
+  GtkWidget *label = switti_dialog_new_label (self->config, "output", output, output);
+
+  self->stop = new_action_button (_ ("S_top"), _ ("Stop painting (Esc)"), G_CALLBACK (stop), self);
+  self->finish = new_action_button (_ ("_Finish picked"), _ ("Paint the picked pictures to the last scale"),
+                                    G_CALLBACK (finish_picked), self);
+  self->insert = new_action_button (_ ("_Insert"), _ ("Put the picked pictures into GIMP"), G_CALLBACK (insert), self);
+  gtk_box_pack_start (GTK_BOX (row), self->stop, FALSE, FALSE, 0);
+  gtk_box_pack_start (GTK_BOX (row), self->finish, FALSE, FALSE, 0);
+  gtk_box_pack_end (GTK_BOX (row), self->insert, FALSE, FALSE, 0);
+  gtk_box_pack_end (GTK_BOX (row), output, FALSE, FALSE, 0);
+  gtk_box_pack_end (GTK_BOX (row), label, FALSE, FALSE, 0);
+  return row;
+}
+
+static GtkWidget *
+new_paint_page (SwittiDialog *self)
+{
+  GtkWidget *page = gtk_box_new (GTK_ORIENTATION_HORIZONTAL, 2 * SPACING);
+  GtkWidget *right = gtk_box_new (GTK_ORIENTATION_VERTICAL, SPACING);
+
+  self->studio = SWITTI_STUDIO (switti_studio_new (self->session));
+  gtk_box_pack_start (GTK_BOX (right), GTK_WIDGET (self->studio), TRUE, TRUE, 0);
+  gtk_box_pack_start (GTK_BOX (right), new_action_row (self), FALSE, FALSE, 0);
+  gtk_box_pack_start (GTK_BOX (page), switti_dialog_new_controls (self), FALSE, FALSE, 0);
+  gtk_box_pack_start (GTK_BOX (page), right, TRUE, TRUE, 0);
+  return page;
+}
+
+static void
+build (SwittiDialog *self)
+{
+  GtkWidget *dialog = gimp_procedure_dialog_new (self->procedure, self->config, _ ("Generate with Switti"));
+  GtkWidget *close, *stack = gtk_stack_new ();
+
+  self->dialog = GTK_DIALOG (dialog);
+  self->stack = GTK_STACK (stack);
+  gimp_procedure_dialog_set_ok_label (GIMP_PROCEDURE_DIALOG (dialog), _ ("_Generate"));
+  close = gtk_dialog_get_widget_for_response (self->dialog, GTK_RESPONSE_CANCEL);
+  gtk_button_set_label (GTK_BUTTON (close), _ ("_Close"));
+  gtk_stack_add_named (self->stack, new_paint_page (self), "paint");
+  gtk_stack_add_named (self->stack, switti_dialog_new_setup (self), "setup");
+  gtk_box_pack_start (GTK_BOX (gtk_dialog_get_content_area (self->dialog)), stack, TRUE, TRUE, 0);
+  gtk_widget_show_all (stack);
+
+  g_signal_connect_swapped (dialog, "key-press-event", G_CALLBACK (key_pressed), self);
+  g_signal_connect_swapped (self->studio, "changed", G_CALLBACK (update_buttons), self);
+  g_signal_connect_swapped (self->session, "finished", G_CALLBACK (painting_ended), self);
+  g_signal_connect_swapped (self->config, "notify::prompt", G_CALLBACK (update_buttons), self);
+  update_buttons (self);
+}
+
+/* Only the default model is there, and the user has not been here before. */
+static gboolean
+is_first_run (SwittiDialog *self)
+{
+  g_auto (GStrv) models = switti_bundle_list ();
+  gboolean welcomed;
+
+  g_object_get (self->preferences, "welcomed", &welcomed, NULL);
+  return !welcomed && g_strv_length (models) <= 1;
+}
+
+static void
+show_first_page (SwittiDialog *self)
+{
+  gboolean first = is_first_run (self);
+
+  gtk_widget_set_visible (self->welcome, first);
+  gtk_stack_set_visible_child_name (self->stack, first ? "setup" : "paint");
+  if (!first)
+    gtk_widget_grab_focus (self->prompt);
+}
+
+/* What was left to itself is what the user prefers. */
+static void
+apply_preferences (SwittiDialog *self)
+{
+  g_autofree char *device = NULL, *precision = NULL, *preferred_device = NULL, *preferred_precision = NULL;
+  int batch, preferred_batch;
+
+  g_object_get (self->config, "device", &device, "precision", &precision, "batch", &batch, NULL);
+  g_object_get (self->preferences, "device", &preferred_device, "precision", &preferred_precision, "batch",
+                &preferred_batch, NULL);
+  if (!device || !*device || g_str_equal (device, "auto"))
+    g_object_set (self->config, "device", preferred_device, NULL);
+  if (g_strcmp0 (precision, "auto") == 0)
+    g_object_set (self->config, "precision", preferred_precision, NULL);
+  if (batch == 0)
+    g_object_set (self->config, "batch", preferred_batch, NULL);
+}
+
+static void
+open_session (SwittiDialog *self, SwittiPreferences *preferences)
+{
+  g_autofree char *history = g_build_filename (gimp_directory (), "switti", "prompts", NULL);
+  g_autofree char *favourites = g_build_filename (gimp_directory (), "switti", "favourites.ini", NULL);
+
+  self->preferences = g_object_ref (preferences);
+  self->history = switti_prompt_history_new (history);
+  self->presets = switti_presets_new (favourites);
+  self->session = switti_session_new ();
+}
+
+static void
+close_session (SwittiDialog *self)
+{
+  switti_session_shut_down (self->session);
+  g_signal_handlers_disconnect_by_data (self->session, self);
+  g_signal_handlers_disconnect_by_data (self->config, self);
+  gtk_widget_destroy (GTK_WIDGET (self->dialog));
+  g_clear_object (&self->session);
+  g_clear_object (&self->presets);
+  g_clear_object (&self->history);
+  g_clear_object (&self->preferences);
+  g_clear_pointer (&self->painted, switti_settings_unref);
+}
+
+GPtrArray *
+switti_dialog_run (GimpProcedure *procedure, GimpProcedureConfig *config, SwittiPreferences *preferences,
+                   GimpImage **image)
+{
+  SwittiDialog self = { .procedure = procedure, .config = config, .image = *image };
 
   gimp_ui_init (gimp_procedure_get_name (procedure));
-  dialog = gimp_procedure_dialog_new (procedure, config, _ ("Generate with Switti"));
-  gimp_procedure_dialog_set_ok_label (GIMP_PROCEDURE_DIALOG (dialog), _ ("_Generate"));
-
-  box = gtk_box_new (GTK_ORIENTATION_VERTICAL, SPACING);
-  prompt = pack_prompt (GTK_BOX (box), config, "prompt", PROMPT_LINES);
-  pack_prompt (GTK_BOX (box), config, "negative-prompt", NEGATIVE_PROMPT_LINES);
-  gtk_box_pack_start (GTK_BOX (box), new_main_grid (config, image), FALSE, FALSE, SPACING);
-  gtk_box_pack_start (GTK_BOX (box), new_sampling_expander (config), FALSE, FALSE, 0);
-  gtk_box_pack_start (GTK_BOX (gtk_dialog_get_content_area (GTK_DIALOG (dialog))), box, TRUE, TRUE, 0);
-  gtk_widget_show_all (box);
-
-  g_signal_connect_object (config, "notify::prompt", G_CALLBACK (prompt_changed), dialog, 0);
-  prompt_changed (config, NULL, GTK_DIALOG (dialog));
-  gtk_widget_grab_focus (prompt);
-  go_on = gimp_procedure_dialog_run (GIMP_PROCEDURE_DIALOG (dialog));
-  gtk_widget_destroy (dialog);
-  return go_on;
+  open_session (&self, preferences);
+  apply_preferences (&self);
+  build (&self);
+  show_first_page (&self);
+  /* The button that ends other dialogs paints in this one. */
+  while (gimp_procedure_dialog_run (GIMP_PROCEDURE_DIALOG (self.dialog)))
+    generate (&self);
+  close_session (&self);
+  if (self.layers)
+    *image = self.into;
+  return self.layers;
 }

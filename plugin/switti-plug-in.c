@@ -8,6 +8,7 @@
 #include "switti-dialog.h"
 #include "switti-painting.h"
 #include "switti-placing.h"
+#include "switti-preferences.h"
 #include "switti-settings.h"
 
 #include <glib/gi18n.h>
@@ -58,13 +59,19 @@ static GimpValueArray *
 run_procedure (GimpProcedure *procedure, GimpRunMode run_mode, GimpImage *image, GimpDrawable **drawables,
                GimpProcedureConfig *config, gpointer run_data)
 {
+  g_autofree char *path = g_build_filename (gimp_directory (), "switti", "preferences.ini", NULL);
+  g_autoptr (SwittiPreferences) preferences = switti_preferences_new (path);
   g_autoptr (GPtrArray) layers = NULL;
   GError *error = NULL;
 
   gegl_init (NULL, NULL);
-  if (run_mode == GIMP_RUN_INTERACTIVE && !switti_dialog_run (procedure, config, image))
-    return gimp_procedure_new_return_values (procedure, GIMP_PDB_CANCEL, NULL);
-
+  if (run_mode == GIMP_RUN_INTERACTIVE)
+    {
+      layers = switti_dialog_run (procedure, config, preferences, &image, drawables);
+      if (!layers)
+        return gimp_procedure_new_return_values (procedure, GIMP_PDB_CANCEL, NULL);
+      return new_success (procedure, image, layers);
+    }
   layers = paint_at_once (config, run_mode, &image, drawables, &error);
   if (!layers)
     return gimp_procedure_new_return_values (procedure, GIMP_PDB_EXECUTION_ERROR, error);

@@ -195,7 +195,7 @@ take_recipe (SwittiSettings *self, gboolean seed_is_open)
 SwittiSettings *
 switti_settings_new (GimpProcedureConfig *config)
 {
-  SwittiSettings *self = g_new0 (SwittiSettings, 1);
+  SwittiSettings *self = g_atomic_rc_box_new0 (SwittiSettings);
   double seed;
 
   g_object_get (config, "prompt", &self->prompt, "negative-prompt", &self->negative_prompt, "model", &self->model,
@@ -224,18 +224,29 @@ switti_settings_new (GimpProcedureConfig *config)
   return self;
 }
 
-void
-switti_settings_free (SwittiSettings *self)
+SwittiSettings *
+switti_settings_ref (SwittiSettings *self)
 {
-  if (!self)
-    return;
+  return g_atomic_rc_box_acquire (self);
+}
+
+static void
+clear (gpointer data)
+{
+  SwittiSettings *self = data;
+
   g_free (self->prompt);
   g_free (self->negative_prompt);
   g_free (self->model);
   g_free (self->device);
   switti_start_clear (&self->start);
   g_clear_error (&self->recipe_error);
-  g_free (self);
+}
+
+void
+switti_settings_unref (SwittiSettings *self)
+{
+  g_atomic_rc_box_release_full (self, clear);
 }
 
 gboolean

@@ -62,8 +62,9 @@ typedef struct
 void switti_settings_declare_arguments (GimpProcedure *procedure);
 
 SwittiSettings *switti_settings_new (GimpProcedureConfig *config);
-void switti_settings_free (SwittiSettings *self);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiSettings, switti_settings_free)
+SwittiSettings *switti_settings_ref (SwittiSettings *self); /* from any thread; nobody changes them after new() */
+void switti_settings_unref (SwittiSettings *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiSettings, switti_settings_unref)
 
 /* What can be told without opening the model. */
 gboolean switti_settings_check (const SwittiSettings *self, gboolean image_is_open, GError **error);

@@ -19,6 +19,7 @@ struct _SwittiModelChooser
 
   char *model;        /* never NULL */
   char *default_name; /* NULL where no model is installed */
+  SwittiBundle *bundle; /* NULL where it cannot be opened */
   GtkComboBox *combo;
   GtkLabel *summary;
   GtkLabel *description;
@@ -28,6 +29,7 @@ struct _SwittiModelChooser
 enum
 {
   PROP_MODEL = 1,
+  PROP_BUNDLE,
   N_PROPS,
 };
 
@@ -39,10 +41,13 @@ static void
 describe (SwittiModelChooser *self)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (SwittiBundle) bundle = switti_bundle_open (*self->model ? self->model : NULL, &error);
+  SwittiBundle *bundle = switti_bundle_open (*self->model ? self->model : NULL, &error);
   g_autofree char *summary = NULL;
   int side;
 
+  g_clear_object (&self->bundle);
+  self->bundle = bundle;
+  g_object_notify_by_pspec (G_OBJECT (self), props[PROP_BUNDLE]);
   gtk_widget_set_visible (self->expander, bundle != NULL && *switti_bundle_get_description (bundle));
   if (!bundle)
     {
@@ -107,6 +112,28 @@ fill_rows (SwittiModelChooser *self)
   gtk_combo_box_set_active_id (self->combo, "");
 }
 
+SwittiBundle *
+switti_model_chooser_get_bundle (SwittiModelChooser *self)
+{
+  g_return_val_if_fail (SWITTI_IS_MODEL_CHOOSER (self), NULL);
+
+  return self->bundle;
+}
+
+void
+switti_model_chooser_refresh (SwittiModelChooser *self)
+{
+  g_return_if_fail (SWITTI_IS_MODEL_CHOOSER (self));
+
+  g_signal_handlers_block_by_func (self->combo, row_changed, self);
+  gtk_combo_box_text_remove_all (GTK_COMBO_BOX_TEXT (self->combo));
+  g_clear_pointer (&self->default_name, g_free);
+  fill_rows (self);
+  select_row (self);
+  g_signal_handlers_unblock_by_func (self->combo, row_changed, self);
+  describe (self);
+}
+
 static GtkLabel *
 new_note (void)
 {
@@ -150,6 +177,8 @@ get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
   if (id == PROP_MODEL)
     g_value_set_string (value, SWITTI_MODEL_CHOOSER (object)->model);
+  else if (id == PROP_BUNDLE)
+    g_value_set_object (value, SWITTI_MODEL_CHOOSER (object)->bundle);
   else
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
 }
@@ -168,6 +197,7 @@ finalize (GObject *object)
 {
   g_free (SWITTI_MODEL_CHOOSER (object)->model);
   g_free (SWITTI_MODEL_CHOOSER (object)->default_name);
+  g_clear_object (&SWITTI_MODEL_CHOOSER (object)->bundle);
   G_OBJECT_CLASS (switti_model_chooser_parent_class)->finalize (object);
 }
 
@@ -182,6 +212,8 @@ switti_model_chooser_class_init (SwittiModelChooserClass *klass)
   GTK_WIDGET_CLASS (klass)->mnemonic_activate = focus_combo;
   props[PROP_MODEL] = g_param_spec_string ("model", NULL, NULL, "",
                                            G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  props[PROP_BUNDLE] = g_param_spec_object ("bundle", NULL, NULL, SWITTI_TYPE_BUNDLE,
+                                            G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   g_object_class_install_properties (object_class, N_PROPS, props);
 }
 

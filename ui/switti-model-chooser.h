@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "switti.h"
+
 #include <gtk/gtk.h>
 
 G_BEGIN_DECLS
@@ -13,5 +15,11 @@ G_DECLARE_FINAL_TYPE (SwittiModelChooser, switti_model_chooser, SWITTI, MODEL_CH
 
 /* Property: model (string, ""): the name or path; "" is the default model. Lists the installed models. */
 GtkWidget *switti_model_chooser_new (void);
+
+/* The chosen model (transfer none), or NULL where it cannot be opened; notified as the property "bundle". */
+SwittiBundle *switti_model_chooser_get_bundle (SwittiModelChooser *self);
+
+/* Looks again what is installed, and opens the model anew. */
+void switti_model_chooser_refresh (SwittiModelChooser *self);
 
 G_END_DECLS

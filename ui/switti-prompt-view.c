@@ -12,6 +12,7 @@ struct _SwittiPromptView
 
   GtkTextView *view;
   GtkTextBuffer *buffer;
+  SwittiPromptHistory *history; /* NULL: none */
 };
 
 enum
@@ -59,6 +60,50 @@ buffer_changed (SwittiPromptView *self)
   g_object_notify_by_pspec (G_OBJECT (self), props[PROP_TEXT]);
 }
 
+/* On the first or last line as it is shown, wrapped lines counted. */
+static gboolean
+at_edge (SwittiPromptView *self, guint key)
+{
+  GtkTextIter cursor;
+
+  gtk_text_buffer_get_iter_at_mark (self->buffer, &cursor, gtk_text_buffer_get_insert (self->buffer));
+  return key == GDK_KEY_Up ? !gtk_text_view_backward_display_line (self->view, &cursor)
+                           : !gtk_text_view_forward_display_line (self->view, &cursor);
+}
+
+static gboolean
+walk_history (SwittiPromptView *self, GdkEventKey *event)
+{
+  g_autofree char *now = NULL;
+  const char *prompt;
+
+  if (!self->history || (event->keyval != GDK_KEY_Up && event->keyval != GDK_KEY_Down)
+      || (event->state & gtk_accelerator_get_default_mod_mask ()) != 0 || !at_edge (self, event->keyval))
+    return GDK_EVENT_PROPAGATE;
+  now = switti_prompt_view_get_text (self);
+  prompt = event->keyval == GDK_KEY_Up ? switti_prompt_history_older (self->history, now)
+                                       : switti_prompt_history_newer (self->history, now);
+  if (!prompt)
+    return GDK_EVENT_PROPAGATE;
+  gtk_text_buffer_set_text (self->buffer, prompt, -1);
+  return GDK_EVENT_STOP;
+}
+
+void
+switti_prompt_view_set_history (SwittiPromptView *self, SwittiPromptHistory *history)
+{
+  g_return_if_fail (SWITTI_IS_PROMPT_VIEW (self));
+
+  g_set_object (&self->history, history);
+}
+
+static void
+finalize (GObject *object)
+{
+  g_clear_object (&SWITTI_PROMPT_VIEW (object)->history);
+  G_OBJECT_CLASS (switti_prompt_view_parent_class)->finalize (object);
+}
+
 static void
 get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
@@ -84,6 +129,7 @@ switti_prompt_view_class_init (SwittiPromptViewClass *klass)
 
   object_class->get_property = get_property;
   object_class->set_property = set_property;
+  object_class->finalize = finalize;
   props[PROP_TEXT] = g_param_spec_string ("text", NULL, NULL, "",
                                           G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
   g_object_class_install_properties (object_class, N_PROPS, props);
@@ -102,6 +148,7 @@ switti_prompt_view_init (SwittiPromptView *self)
   gtk_text_view_set_top_margin (self->view, MARGIN);
   gtk_text_view_set_bottom_margin (self->view, MARGIN);
   g_signal_connect_swapped (self->buffer, "changed", G_CALLBACK (buffer_changed), self);
+  g_signal_connect_swapped (self->view, "key-press-event", G_CALLBACK (walk_history), self);
   gtk_container_add (GTK_CONTAINER (self), GTK_WIDGET (self->view));
   gtk_widget_show (GTK_WIDGET (self->view));
   gtk_scrolled_window_set_shadow_type (GTK_SCROLLED_WINDOW (self), GTK_SHADOW_IN);

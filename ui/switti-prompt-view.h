@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "switti-prompt-history.h"
+
 #include <gtk/gtk.h>
 
 G_BEGIN_DECLS
@@ -16,6 +18,9 @@ GtkWidget *switti_prompt_view_new (const char *name, int lines);
 
 char *switti_prompt_view_get_text (SwittiPromptView *self);
 void switti_prompt_view_set_text (SwittiPromptView *self, const char *text);
+
+/* With a history, Up on the first line and Down on the last one walk through it; NULL takes it away. */
+void switti_prompt_view_set_history (SwittiPromptView *self, SwittiPromptHistory *history);
 
 /* The widget that takes the focus, for a label's mnemonic. */
 GtkWidget *switti_prompt_view_get_text_view (SwittiPromptView *self);

@@ -33,6 +33,27 @@ add_folder (GPtrArray *folders, const char *first, const char *rest)
     g_ptr_array_add (folders, folder);
 }
 
+static GMutex own_folders_lock;
+static char **own_folders; /* NULL: none */
+
+void
+switti_bundle_set_own_folders (const char *const *folders)
+{
+  g_mutex_lock (&own_folders_lock);
+  g_strfreev (own_folders);
+  own_folders = g_strdupv ((char **) folders);
+  g_mutex_unlock (&own_folders_lock);
+}
+
+static void
+add_own_folders (GPtrArray *folders)
+{
+  g_mutex_lock (&own_folders_lock);
+  for (char **folder = own_folders; folder != NULL && *folder != NULL; folder++)
+    add_folder (folders, *folder, NULL);
+  g_mutex_unlock (&own_folders_lock);
+}
+
 char **
 switti_bundle_get_search_path (void)
 {
@@ -47,6 +68,7 @@ switti_bundle_get_search_path (void)
         if (**folder != '\0')
           add_folder (folders, *folder, NULL);
     }
+  add_own_folders (folders);
   add_folder (folders, g_get_user_data_dir (), "switti/models");
   for (const char *const *folder = g_get_system_data_dirs (); *folder != NULL; folder++)
     add_folder (folders, *folder, "switti/models");

@@ -45,6 +45,16 @@ SWITTI_AVAILABLE
 char **switti_bundle_list (void);
 
 /**
+ * switti_bundle_set_own_folders:
+ * @folders: (nullable) (array zero-terminated=1) (element-type filename): folders, or %NULL for none
+ *
+ * Sets folders that the user of a program has chosen, each a model or a folder of models; they are searched behind
+ * `$SWITTI_MODEL_PATH` and before all others, in the whole program from now on. From any thread.
+ */
+SWITTI_AVAILABLE
+void switti_bundle_set_own_folders (const char *const *folders);
+
+/**
  * switti_bundle_get_search_path:
  *
  * Says where models are looked for.

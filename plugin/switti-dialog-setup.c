@@ -1,0 +1,117 @@
+/* switti-dialog-setup.c - the dialog's second page: models, device and memory; and its menu
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ */
+#include "switti-build-config.h"
+
+#include "switti-dialog-private.h"
+
+#include "switti-models-page.h"
+#include "switti-preferences-page.h"
+
+#include <glib/gi18n.h>
+
+#define SPACING SWITTI_DIALOG_SPACING
+#define WELCOME_WIDTH_CHARS 90
+
+static void
+show_painting (SwittiDialog *self)
+{
+  g_object_set (self->preferences, "welcomed", TRUE, NULL);
+  gtk_stack_set_visible_child_name (self->stack, "paint");
+  gtk_widget_hide (self->welcome);
+  gtk_widget_grab_focus (self->prompt);
+}
+
+static void
+show_setup (SwittiDialog *self)
+{
+  gtk_stack_set_visible_child_name (self->stack, "setup");
+}
+
+static GtkWidget *
+new_welcome (void)
+{
+  GtkWidget *box = gtk_box_new (GTK_ORIENTATION_VERTICAL, SPACING);
+  GtkWidget *heading = gtk_label_new (NULL);
+  GtkWidget *text = gtk_label_new (_ ("Switti paints what you write, on this computer; nothing leaves it. A small model "
+                                      "comes along, and knows what is said below; a prompt for it reads like “a "
+                                      "grinning cat, flat style”. If you have other models, choose their folder here."));
+  g_autofree char *markup = g_markup_printf_escaped ("<span size=\"large\" weight=\"bold\">%s</span>",
+                                                     _ ("Welcome to Switti"));
+
+  gtk_label_set_markup (GTK_LABEL (heading), markup);
+  gtk_label_set_xalign (GTK_LABEL (heading), 0.0);
+  gtk_label_set_xalign (GTK_LABEL (text), 0.0);
+  gtk_label_set_line_wrap (GTK_LABEL (text), TRUE);
+  gtk_label_set_max_width_chars (GTK_LABEL (text), WELCOME_WIDTH_CHARS);
+  gtk_box_pack_start (GTK_BOX (box), heading, FALSE, FALSE, 0);
+  gtk_box_pack_start (GTK_BOX (box), text, FALSE, FALSE, 0);
+  gtk_widget_show_all (box);
+  gtk_widget_set_no_show_all (box, TRUE);
+  return box;
+}
+
+/* A preference is the value of this dialog's argument too, from now on. */
+static void
+preference_changed (GObject *preferences, GParamSpec *pspec, GObject *config)
+{
+  g_auto (GValue) value = G_VALUE_INIT;
+
+  g_object_get_property (preferences, pspec->name, &value);
+  g_object_set_property (config, pspec->name, &value);
+}
+
+GtkWidget *
+switti_dialog_new_setup (SwittiDialog *self)
+{
+  static const char *const signals[] = { "notify::device", "notify::precision", "notify::batch" };
+  GtkWidget *page = gtk_box_new (GTK_ORIENTATION_VERTICAL, 2 * SPACING);
+  GtkWidget *notebook = gtk_notebook_new ();
+  GtkWidget *models = switti_models_page_new (self->preferences);
+  g_autofree char *host = g_strdup_printf ("GIMP %s", gimp_version ());
+  GtkWidget *device = switti_preferences_page_new (self->preferences, host);
+  GtkWidget *done = gtk_button_new_with_mnemonic (_ ("Start _painting"));
+
+  self->welcome = new_welcome ();
+  gtk_container_set_border_width (GTK_CONTAINER (models), 2 * SPACING);
+  gtk_container_set_border_width (GTK_CONTAINER (device), 2 * SPACING);
+  gtk_notebook_append_page (GTK_NOTEBOOK (notebook), models, gtk_label_new_with_mnemonic (_ ("M_odels")));
+  gtk_notebook_append_page (GTK_NOTEBOOK (notebook), device, gtk_label_new_with_mnemonic (_ ("Device and memor_y")));
+  gtk_widget_set_halign (done, GTK_ALIGN_END);
+  gtk_box_pack_start (GTK_BOX (page), self->welcome, FALSE, FALSE, 0);
+  gtk_box_pack_start (GTK_BOX (page), notebook, TRUE, TRUE, 0);
+  gtk_box_pack_start (GTK_BOX (page), done, FALSE, FALSE, 0);
+  g_signal_connect_swapped (done, "clicked", G_CALLBACK (show_painting), self);
+  g_signal_connect_swapped (models, "changed", G_CALLBACK (switti_model_chooser_refresh), self->models);
+  for (gsize i = 0; i < G_N_ELEMENTS (signals); i++)
+    g_signal_connect_object (self->preferences, signals[i], G_CALLBACK (preference_changed), self->config, 0);
+  return page;
+}
+
+/* -- menu ---------------------------------------------------------------------------------------------------- */
+
+static GtkWidget *
+append_item (GtkWidget *menu, const char *label, GCallback callback, SwittiDialog *self)
+{
+  GtkWidget *item = gtk_menu_item_new_with_mnemonic (label);
+
+  g_signal_connect_swapped (item, "activate", callback, self);
+  gtk_menu_shell_append (GTK_MENU_SHELL (menu), item);
+  return item;
+}
+
+GtkWidget *
+switti_dialog_new_menu_button (SwittiDialog *self)
+{
+  GtkWidget *button = gtk_menu_button_new ();
+  GtkWidget *menu = gtk_menu_new ();
+
+  append_item (menu, _ ("_Models and preferences…"), G_CALLBACK (show_setup), self);
+  gtk_widget_show_all (menu);
+  gtk_menu_button_set_popup (GTK_MENU_BUTTON (button), menu);
+  gtk_button_set_image (GTK_BUTTON (button), gtk_image_new_from_icon_name ("open-menu-symbolic", GTK_ICON_SIZE_BUTTON));
+  gtk_widget_set_tooltip_text (button, _ ("More"));
+  atk_object_set_name (gtk_widget_get_accessible (button), _ ("More"));
+  return button;
+}

@@ -1,0 +1,264 @@
+# dialog_robot.py - a GIMP with windows, and a robot that uses its dialog of plug-in-switti over AT-SPI
+#
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# Needs a display of its own (see tests/ui/with-xvfb.sh). $SWITTI_TEST_SCREENSHOTS, if set, is a folder that gets
+# pictures of the screen to look at.
+
+import gettext
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+from gimp_profile import Profile, Tap
+
+WAIT_SECONDS = 60
+
+# Keysyms, and the keycode of a modifier.
+ENTER, ESCAPE, UP = 0xff0d, 0xff1b, 0xff52
+CONTROL = 37
+
+HERE = pathlib.Path(__file__).parent
+
+tap = Tap(os.fdopen(int(os.environ['SWITTI_TEST_TAP']), 'w') if 'SWITTI_TEST_TAP' in os.environ else None)
+
+
+def skip(reason):
+    print(f'1..0 # SKIP {reason}', file=tap.out)
+    sys.exit(0)
+
+
+if tap.out is None:
+    # A session bus of our own has an accessibility bus of its own, with nobody else's windows on it. The buses talk on
+    # the standard output, which therefore becomes the error output; the tests' words go where it was.
+    if not shutil.which('dbus-run-session'):
+        skip('dbus-run-session is not installed')
+    output = os.dup(1)
+    os.set_inheritable(output, True)
+    os.dup2(2, 1)
+    os.environ['SWITTI_TEST_TAP'] = str(output)
+    os.execvp('dbus-run-session', ['dbus-run-session', '--', sys.executable, *sys.argv])
+
+try:
+    import gi
+    gi.require_version('Atspi', '2.0')
+    gi.require_version('Gdk', '3.0')
+    from gi.repository import Atspi, Gdk, GLib
+except (ImportError, ValueError):
+    skip('AT-SPI for Python is not installed')
+Gdk.init([])
+
+
+def wait_for(find_it, what, seconds=WAIT_SECONDS):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = find_it()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise TimeoutError(f'{what} did not come')
+
+
+def descendants(node):
+    """A node and all below it. Windows may go while they are looked at."""
+    if node is None:
+        return
+    yield node
+    try:
+        children = [node.get_child_at_index(i) for i in range(node.get_child_count())]
+    except GLib.Error:
+        return
+    for child in children:
+        yield from descendants(child)
+
+
+def find(root, role, name):
+    for node in descendants(root):
+        try:
+            if node.get_role_name() == role and node.get_name() == name:
+                return node
+        except GLib.Error:
+            continue
+    return None
+
+
+def applications():
+    desktop = Atspi.get_desktop(0)
+    return [app for app in (desktop.get_child_at_index(i) for i in range(desktop.get_child_count())) if app]
+
+
+def has_state(node, state):
+    node.clear_cache_single()  # what is cached may be old
+    return node.get_state_set().contains(state)
+
+
+def is_sensitive(node):
+    return has_state(node, Atspi.StateType.SENSITIVE)
+
+
+def is_showing(node):
+    return has_state(node, Atspi.StateType.SHOWING)
+
+
+def press(node):
+    node.get_action_iface().do_action(0)
+
+
+def set_text(node, text):
+    node.get_editable_text_iface().set_text_contents(text)
+
+
+def get_text(node):
+    # By its class: an accessible has a method of the same name.
+    text = node.get_text_iface()
+    return Atspi.Text.get_text(text, 0, Atspi.Text.get_character_count(text))
+
+
+def type_key(keysym, *modifiers):
+    """On the keyboard, to the window under the pointer; modifiers are keycodes."""
+    for keycode in modifiers:
+        Atspi.generate_keyboard_event(keycode, None, Atspi.KeySynthType.PRESS)
+    Atspi.generate_keyboard_event(keysym, None, Atspi.KeySynthType.SYM)
+    for keycode in modifiers:
+        Atspi.generate_keyboard_event(keycode, None, Atspi.KeySynthType.RELEASE)
+
+
+def click(node):
+    extents = node.get_component_iface().get_extents(Atspi.CoordType.SCREEN)
+    Atspi.generate_mouse_event(extents.x + extents.width // 2, extents.y + extents.height // 2, 'b1c')
+
+
+def screenshot(name, crop=None):
+    """Of the whole screen, or of a node."""
+    folder = os.environ.get('SWITTI_TEST_SCREENSHOTS')
+    if not folder:
+        return
+    time.sleep(0.7)  # let GTK draw
+    root = Gdk.get_default_root_window()
+    x, y, width, height = 0, 0, root.get_width(), root.get_height()
+    if crop:
+        extents = crop.get_component_iface().get_extents(Atspi.CoordType.SCREEN)
+        x, y = max(extents.x, 0), max(extents.y, 0)
+        width, height = min(extents.width, width - x), min(extents.height, height - y)
+    picture = Gdk.pixbuf_get_from_window(root, x, y, width, height)
+    picture.savev(f'{folder}/{name}.png', 'png', [], [])
+
+
+class Robot:
+    """A context: one GIMP in a profile of its own, in a language, with the dialog's names in that language."""
+
+    def __init__(self, language=None, **environment):
+        self.profile = Profile(language)
+        self.environment = dict(self.profile.environment, **environment)
+        self.steps = self.profile.folder / 'steps'
+        self.asked = 0
+        catalogues = pathlib.Path(os.environ['SWITTI_TEST_PLUG_INS']) / 'switti' / 'locale'
+        translation = gettext.translation('switti', catalogues, [language or 'C'], fallback=True)
+        self.translate = translation.gettext
+
+        self.language = language or 'en'
+
+    def picture(self, name):
+        """The name of a screenshot."""
+        return f'{name}-{self.language}'
+
+    @staticmethod
+    def gimp_word(text):
+        """GIMP's own catalogues are not installed where the tests run; where they are, its words are theirs."""
+        return text
+
+    def word(self, text):
+        """A text of ours as it stands in the window: translated, without its mnemonic."""
+        return self.translate(text).replace('_', '')
+
+    def __enter__(self):
+        self.steps.mkdir()
+        self.log = open(self.profile.folder / 'log', 'w', encoding='utf-8')
+        self.gimp = subprocess.Popen(
+            ['gimp-3.0', '-nfds', '--quit', '--batch-interpreter=python-fu-eval', '-b',
+             f'exec(open({str(HERE / "dialog_server.py")!r}).read())'],
+            env=dict(self.environment, SWITTI_TEST_STEPS=str(self.steps)), stdout=self.log, stderr=self.log)
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, (TimeoutError, subprocess.TimeoutExpired, GLib.Error)):
+            screenshot('failure')
+            tap.check(False, str(error))
+        self.gimp.kill()
+        self.gimp.wait()
+        self.log.close()
+        for line in (self.profile.folder / 'log').read_text(errors='replace').splitlines():
+            print(f'# {line}', file=tap.out)
+        self.profile.__exit__()
+        return isinstance(error, (TimeoutError, subprocess.TimeoutExpired, GLib.Error))
+
+    def ask(self, expression):
+        """The value of a Python expression inside GIMP, see dialog_server.py."""
+        number, self.asked = self.asked, self.asked + 1
+        beside = self.steps / 'ask.new'
+        beside.write_text(expression)
+        beside.rename(self.steps / f'ask-{number}')
+        answer = self.steps / f'answer-{number}'
+        wait_for(answer.exists, f'the answer to {expression}')
+        return json.loads(answer.read_text())
+
+    def find_menu_item(self, name):
+        for app in applications():
+            if app.get_name().startswith('gimp'):
+                for node in descendants(app):
+                    try:
+                        if node.get_role_name() == 'menu item' and node.get_name().startswith(name):
+                            return node
+                    except GLib.Error:
+                        continue
+        return None
+
+    def find_dialog(self):
+        for app in applications():
+            if app.get_name() == 'plug-in-switti':
+                dialog = find(app, 'dialog', self.word('Generate with Switti'))
+                if dialog and find(dialog, 'button', self.word('_Generate')):
+                    return dialog
+        return None
+
+    def open_dialog(self):
+        item = wait_for(lambda: self.find_menu_item(self.word('_Switti…')), 'the menu item')
+        press(item)
+        self.dialog = wait_for(self.find_dialog, 'the dialog')
+        self.found = {}
+        return self.dialog
+
+    def control(self, role, text):
+        # Looking through the whole window takes a second.
+        if (role, text) not in self.found:
+            self.found[role, text] = wait_for(lambda: find(self.dialog, role, self.word(text)),
+                                              f'the {role} “{self.word(text)}”', 20)
+        return self.found[role, text]
+
+    def button(self, text):
+        return self.control('button', text)
+
+    def press(self, role, text):
+        node = self.control(role, text)
+        wait_for(lambda: is_sensitive(node), f'a sensitive {text}')
+        press(node)
+
+    def preview_description(self):
+        return self.control('image', 'Preview').get_description()
+
+    def wait_idle(self):
+        node = self.button('_Generate')
+        wait_for(lambda: is_sensitive(node), 'the end of the painting')
+
+    def close_dialog(self):
+        press(self.button('_Close'))
+        wait_for(lambda: self.find_dialog() is None, 'the end of the dialog')
+
+    def end(self):
+        """GIMP's exit status."""
+        self.ask('None')
+        return self.gimp.wait(WAIT_SECONDS)
