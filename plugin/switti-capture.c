@@ -334,6 +334,15 @@ switti_capture_show (SwittiCapture *self, SwittiImage *picture, int *side)
   return g_bytes_new_take (rgba, count * 4);
 }
 
+GBytes *
+switti_capture_show_before (SwittiCapture *self, int *side)
+{
+  if (self->frame == NULL)
+    return NULL;
+  *side = switti_frame_get_side (self->frame);
+  return g_bytes_ref (switti_frame_get_pixels (self->frame));
+}
+
 /* Where the bounds lie in the square, at the square's own size. */
 GBytes *
 switti_capture_paint (SwittiCapture *self, SwittiImage *picture)

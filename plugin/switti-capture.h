@@ -32,6 +32,9 @@ gboolean switti_capture_prepare (SwittiCapture *self, SwittiGenerator *generator
  * through the mask; otherwise the picture. R'G'B'A u8, @side pixels both ways. On any thread. */
 GBytes *switti_capture_show (SwittiCapture *self, SwittiImage *picture, int *side);
 
+/* What was there before, the same way; NULL where nothing is started from. */
+GBytes *switti_capture_show_before (SwittiCapture *self, int *side);
+
 /* Where the layer lies in the image: what is filled, or the varied layer. */
 SwittiRectangle switti_capture_get_bounds (SwittiCapture *self);
 

@@ -25,7 +25,8 @@
 /* What a favourite holds: how to paint, and not where and how fast. */
 static const char *const favourite_properties[] = {
   "prompt", "negative-prompt", "model", "seed", "count", "smooth", "guidance", "top-k", "top-p", "smooth-start",
-  "guidance-start", "guidance-end", "last-scale-temperature", NULL,
+  "guidance-start", "guidance-end", "last-scale-temperature", "mode", "strength", "keep-scales", "grow", "feather",
+  "context", NULL,
 };
 
 static const char *
@@ -52,11 +53,10 @@ switti_dialog_new_label (GimpProcedureConfig *config, const char *property, GtkW
   return label;
 }
 
-/* Below the last row of the grid. */
-static void
-attach_row (GtkGrid *grid, GimpProcedureConfig *config, const char *property, GtkWidget *widget, GtkWidget *focus)
+void
+switti_dialog_attach (GtkGrid *grid, SwittiDialog *self, const char *property, GtkWidget *widget, GtkWidget *focus)
 {
-  GtkWidget *label = switti_dialog_new_label (config, property, widget, focus);
+  GtkWidget *label = switti_dialog_new_label (self->config, property, widget, focus);
   int row = 0;
 
   while (gtk_grid_get_child_at (grid, 0, row))
@@ -67,6 +67,7 @@ attach_row (GtkGrid *grid, GimpProcedureConfig *config, const char *property, Gt
       gtk_widget_set_valign (label, GTK_ALIGN_START);
       gtk_widget_set_margin_top (label, SPACING);
     }
+  gtk_size_group_add_widget (self->labels, label);
   gtk_widget_set_hexpand (widget, TRUE);
   gtk_grid_attach (grid, label, 0, row, 1, 1);
   gtk_grid_attach (grid, widget, 1, row, 1, 1);
@@ -99,9 +100,9 @@ pack_prompt (GtkBox *box, SwittiDialog *self, const char *property, int lines, G
   return view;
 }
 
-/* A number whose lowest value, the property's default, reads as @word. */
-static GtkWidget *
-new_default_spin (GimpProcedureConfig *config, const char *property, double maximum, double step, const char *word)
+GtkWidget *
+switti_dialog_new_default_spin (GimpProcedureConfig *config, const char *property, double maximum, double step,
+                                const char *word)
 {
   GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (config), property);
   const GValue *value = g_param_spec_get_default_value (pspec);
@@ -113,13 +114,14 @@ new_default_spin (GimpProcedureConfig *config, const char *property, double maxi
 }
 
 static void
-attach_knob (GtkGrid *grid, GimpProcedureConfig *config, int index)
+attach_knob (GtkGrid *grid, SwittiDialog *self, int index)
 {
   const SwittiKnob *knob = &switti_knobs[index];
   double step = knob->is_integer ? 1.0 : knob->maximum > 10.0 ? 0.5 : 0.05;
-  GtkWidget *spin = new_default_spin (config, knob->name, knob->maximum, step, _ ("Model's default"));
+  GtkWidget *spin = switti_dialog_new_default_spin (self->config, knob->name, knob->maximum, step,
+                                                    _ ("Model's default"));
 
-  attach_row (grid, config, knob->name, spin, spin);
+  switti_dialog_attach (grid, self, knob->name, spin, spin);
 }
 
 static void
@@ -131,7 +133,7 @@ attach_seed (GtkGrid *grid, SwittiDialog *self)
 
   self->seed = SWITTI_SEED_ROW (row);
   g_object_bind_property (self->config, "seed", row, "seed", BOTH_WAYS);
-  attach_row (grid, self->config, "seed", row, switti_seed_row_get_spin (self->seed));
+  switti_dialog_attach (grid, self, "seed", row, switti_seed_row_get_spin (self->seed));
 }
 
 static void
@@ -146,7 +148,7 @@ attach_count (GtkGrid *grid, SwittiDialog *self)
                                           "seen; then pick some from the strip and finish those"));
   gtk_box_pack_start (GTK_BOX (row), spin, TRUE, TRUE, 0);
   gtk_box_pack_start (GTK_BOX (row), sketch, FALSE, FALSE, 0);
-  attach_row (grid, self->config, "count", row, spin);
+  switti_dialog_attach (grid, self, "count", row, spin);
 }
 
 static void
@@ -156,7 +158,7 @@ attach_model (GtkGrid *grid, SwittiDialog *self)
 
   self->models = SWITTI_MODEL_CHOOSER (chooser);
   g_object_bind_property (self->config, "model", chooser, "model", BOTH_WAYS);
-  attach_row (grid, self->config, "model", chooser, chooser);
+  switti_dialog_attach (grid, self, "model", chooser, chooser);
   /* The chooser names its list itself. */
   atk_object_set_name (gtk_widget_get_accessible (chooser), "");
 }
@@ -255,7 +257,7 @@ new_sampling_expander (SwittiDialog *self)
                                          "chose"));
   gtk_widget_set_halign (reset, GTK_ALIGN_END);
   g_signal_connect_swapped (reset, "clicked", G_CALLBACK (reset_sampling), self);
-  attach_row (grid, self->config, "smooth", smooth, smooth);
+  switti_dialog_attach (grid, self, "smooth", smooth, smooth);
   gtk_box_pack_start (GTK_BOX (box), new_curve (self), FALSE, FALSE, 0);
   gtk_box_pack_start (GTK_BOX (box), new_words (self), FALSE, FALSE, 0);
   gtk_box_pack_start (GTK_BOX (box), GTK_WIDGET (grid), FALSE, FALSE, 0);
@@ -267,19 +269,19 @@ static GtkWidget *
 new_numbers_expander (SwittiDialog *self)
 {
   GtkGrid *grid = new_grid ();
-  GtkWidget *batch = new_default_spin (self->config, "batch", 64.0, 1.0, _ ("As many as fit"));
+  GtkWidget *batch = switti_dialog_new_default_spin (self->config, "batch", 64.0, 1.0, _ ("As many as fit"));
   GtkWidget *device = gimp_prop_entry_new (G_OBJECT (self->config), "device", -1);
   GtkWidget *precision = gimp_prop_choice_combo_box_new (G_OBJECT (self->config), "precision");
 
-  attach_knob (grid, self->config, SWITTI_KNOB_GUIDANCE_START);
-  attach_knob (grid, self->config, SWITTI_KNOB_GUIDANCE_END);
-  attach_knob (grid, self->config, SWITTI_KNOB_SMOOTH_START);
-  attach_knob (grid, self->config, SWITTI_KNOB_LAST_SCALE_TEMPERATURE);
-  attach_knob (grid, self->config, SWITTI_KNOB_TOP_K);
-  attach_knob (grid, self->config, SWITTI_KNOB_TOP_P);
-  attach_row (grid, self->config, "batch", batch, batch);
-  attach_row (grid, self->config, "device", device, device);
-  attach_row (grid, self->config, "precision", precision, precision);
+  attach_knob (grid, self, SWITTI_KNOB_GUIDANCE_START);
+  attach_knob (grid, self, SWITTI_KNOB_GUIDANCE_END);
+  attach_knob (grid, self, SWITTI_KNOB_SMOOTH_START);
+  attach_knob (grid, self, SWITTI_KNOB_LAST_SCALE_TEMPERATURE);
+  attach_knob (grid, self, SWITTI_KNOB_TOP_K);
+  attach_knob (grid, self, SWITTI_KNOB_TOP_P);
+  switti_dialog_attach (grid, self, "batch", batch, batch);
+  switti_dialog_attach (grid, self, "device", device, device);
+  switti_dialog_attach (grid, self, "precision", precision, precision);
   return new_expander (_ ("All n_umbers, and the device"), GTK_WIDGET (grid));
 }
 
@@ -303,15 +305,17 @@ switti_dialog_new_controls (SwittiDialog *self)
   GtkWidget *column = gtk_box_new (GTK_ORIENTATION_VERTICAL, SPACING);
   GtkBox *box = GTK_BOX (column);
   GtkGrid *grid = new_grid ();
-  GtkWidget *prompt = pack_prompt (box, self, "prompt", PROMPT_LINES, new_top_buttons (self));
+  GtkWidget *prompt;
 
+  gtk_box_pack_start (box, switti_dialog_new_start (self), FALSE, FALSE, 0);
+  prompt = pack_prompt (box, self, "prompt", PROMPT_LINES, new_top_buttons (self));
   switti_prompt_view_set_history (SWITTI_PROMPT_VIEW (prompt), self->history);
   self->prompt = switti_prompt_view_get_text_view (SWITTI_PROMPT_VIEW (prompt));
   pack_prompt (box, self, "negative-prompt", NEGATIVE_PROMPT_LINES, NULL);
   attach_model (grid, self);
   attach_seed (grid, self);
   attach_count (grid, self);
-  attach_knob (grid, self->config, SWITTI_KNOB_GUIDANCE);
+  attach_knob (grid, self, SWITTI_KNOB_GUIDANCE);
   gtk_box_pack_start (box, GTK_WIDGET (grid), FALSE, FALSE, SPACING);
   gtk_box_pack_start (box, new_sampling_expander (self), FALSE, FALSE, 0);
   gtk_box_pack_start (box, new_numbers_expander (self), FALSE, FALSE, 0);

@@ -91,14 +91,19 @@ switti_dialog_new_setup (SwittiDialog *self)
 
 /* -- menu ---------------------------------------------------------------------------------------------------- */
 
-static GtkWidget *
+static void
+append_separator (GtkWidget *menu)
+{
+  gtk_menu_shell_append (GTK_MENU_SHELL (menu), gtk_separator_menu_item_new ());
+}
+
+static void
 append_item (GtkWidget *menu, const char *label, GCallback callback, SwittiDialog *self)
 {
   GtkWidget *item = gtk_menu_item_new_with_mnemonic (label);
 
   g_signal_connect_swapped (item, "activate", callback, self);
   gtk_menu_shell_append (GTK_MENU_SHELL (menu), item);
-  return item;
 }
 
 GtkWidget *
@@ -107,6 +112,9 @@ switti_dialog_new_menu_button (SwittiDialog *self)
   GtkWidget *button = gtk_menu_button_new ();
   GtkWidget *menu = gtk_menu_new ();
 
+  append_item (menu, _ ("Settings of the selected _layer"), G_CALLBACK (switti_dialog_load_layer), self);
+  append_item (menu, _ ("Settings of a _picture’s file…"), G_CALLBACK (switti_dialog_load_file), self);
+  append_separator (menu);
   append_item (menu, _ ("_Models and preferences…"), G_CALLBACK (show_setup), self);
   gtk_widget_show_all (menu);
   gtk_menu_button_set_popup (GTK_MENU_BUTTON (button), menu);

@@ -23,6 +23,7 @@
 typedef struct
 {
   SwittiSettings *settings;
+  SwittiCapture *capture;
   GArray *seeds; /* guint64: each is painted alone; NULL: those of the settings */
   gboolean sketch;
 } Job;
@@ -33,6 +34,7 @@ job_free (gpointer data)
   Job *job = data;
 
   switti_settings_unref (job->settings);
+  switti_capture_unref (job->capture);
   g_clear_pointer (&job->seeds, g_array_unref);
   g_free (job);
 }
@@ -83,6 +85,9 @@ paint (SwittiGenerator *generator, GCancellable *cancellable, SwittiProgressFunc
   g_autoptr (SwittiRequest) request = switti_settings_to_request (job->settings, bundle);
   Share share = { progress, progress_data, 0, 1 };
 
+  if (!switti_request_validate (request, bundle, error)
+      || !switti_capture_prepare (job->capture, generator, request, cancellable, error))
+    return NULL;
   if (job->sketch)
     g_object_set (request, "stop-scale", (switti_bundle_get_n_scales (bundle) + 1) / 2, NULL);
   if (job->seeds)
@@ -90,9 +95,33 @@ paint (SwittiGenerator *generator, GCancellable *cancellable, SwittiProgressFunc
   return switti_generator_generate (generator, request, cancellable, progress, progress_data, error);
 }
 
-/* The part of the image that a picture would cover. */
+static void
+free_bytes (guchar *pixels, gpointer bytes)
+{
+  g_bytes_unref (bytes);
+}
+
+/* (side, side) R'G'B'A u8; takes @rgba. */
 static GdkPixbuf *
-get_before (GimpImage *image)
+pixbuf_from_rgba (GBytes *rgba, int side)
+{
+  return gdk_pixbuf_new_from_data (g_bytes_get_data (rgba, NULL), GDK_COLORSPACE_RGB, TRUE, 8, side, side, 4 * side,
+                                   free_bytes, rgba);
+}
+
+/* A filling is seen in its place. */
+static GdkPixbuf *
+show_in_place (SwittiImage *picture, gpointer capture)
+{
+  int side;
+  GBytes *rgba = switti_capture_show (capture, picture, &side);
+
+  return pixbuf_from_rgba (rgba, side);
+}
+
+/* The part of the image that a new picture would cover. */
+static GdkPixbuf *
+get_covered (GimpImage *image)
 {
   g_autoptr (GdkPixbuf) whole = NULL;
   gboolean has_selection;
@@ -118,12 +147,22 @@ get_before (GimpImage *image)
 }
 
 static void
-start_job (SwittiDialog *self, const SwittiStudioRun *run, Job *job)
+show_before (SwittiDialog *self)
 {
-  SwittiSessionEngine engine = { job->settings->model, job->settings->device, job->settings->precision };
-  g_autoptr (GdkPixbuf) before = get_before (self->image);
+  int side;
+  GBytes *rgba = switti_capture_show_before (self->capture, &side);
+  g_autoptr (GdkPixbuf) before = rgba ? pixbuf_from_rgba (rgba, side) : get_covered (self->image);
 
   switti_studio_set_before (self->studio, before);
+}
+
+static void
+start_job (SwittiDialog *self, const SwittiStudioRun *run, GArray *seeds)
+{
+  const SwittiSessionEngine engine = { self->painted->model, self->painted->device, self->painted->precision };
+  Job *job = g_new (Job, 1);
+
+  *job = (Job) { switti_settings_ref (self->painted), switti_capture_ref (self->capture), seeds, run->sketch };
   switti_studio_paint (self->studio, run, &engine, paint, job, job_free);
 }
 
@@ -136,35 +175,51 @@ remember_prompt (SwittiDialog *self, const char *prompt)
     switti_studio_say (self->studio, error->message, TRUE);
 }
 
-static void
-generate (SwittiDialog *self)
+/* The settings, and what they start from, of the paintings from now on. */
+static gboolean
+take_settings (SwittiDialog *self, GError **error)
+{
+  GimpImage *image = self->image && gimp_image_is_valid (self->image) ? self->image : NULL;
+  g_autoptr (SwittiSettings) settings = switti_settings_new (self->config);
+  SwittiCapture *capture;
+
+  /* Where the pictures go is asked when they are inserted. */
+  settings->output = SWITTI_OUTPUT_AUTO;
+  if (!switti_settings_check (settings, image != NULL, error))
+    return FALSE;
+  capture = switti_capture_new (settings, image, self->drawables, error);
+  if (!capture)
+    return FALSE;
+  g_clear_pointer (&self->painted, switti_settings_unref);
+  g_clear_pointer (&self->capture, switti_capture_unref);
+  self->painted = g_steal_pointer (&settings);
+  self->capture = capture;
+  switti_studio_set_show (self->studio, show_in_place, switti_capture_ref (capture),
+                          (GDestroyNotify) switti_capture_unref);
+  show_before (self);
+  return TRUE;
+}
+
+void
+switti_dialog_generate (SwittiDialog *self)
 {
   g_autoptr (GError) error = NULL;
-  SwittiSettings *settings;
   SwittiStudioRun run = { 0 };
-  Job *job;
 
   if (switti_studio_is_busy (self->studio))
     return;
   gtk_stack_set_visible_child_name (self->stack, "paint");
-  settings = switti_settings_new (self->config);
-  if (!switti_settings_check (settings, TRUE, &error))
+  if (!take_settings (self, &error))
     {
       switti_studio_say (self->studio, error->message, TRUE);
-      switti_settings_unref (settings);
       return;
     }
-  g_clear_pointer (&self->painted, switti_settings_unref);
-  self->painted = switti_settings_ref (settings);
-  switti_seed_row_set_last (self->seed, settings->seed);
-  run.first_seed = settings->seed;
-  run.count = settings->count;
+  switti_seed_row_set_last (self->seed, self->painted->seed);
+  run.first_seed = self->painted->seed;
+  run.count = self->painted->count;
   run.sketch = gtk_toggle_button_get_active (self->sketch);
-  job = g_new0 (Job, 1);
-  job->settings = settings;
-  job->sketch = run.sketch;
-  start_job (self, &run, job);
-  remember_prompt (self, settings->prompt);
+  start_job (self, &run, NULL);
+  remember_prompt (self, self->painted->prompt);
 }
 
 /* Paints those that are picked on, with the settings that they were begun with. */
@@ -172,14 +227,9 @@ static void
 finish_picked (SwittiDialog *self)
 {
   const SwittiStudioRun run = { .finish = TRUE };
-  Job *job;
 
-  if (!self->painted || switti_studio_is_busy (self->studio))
-    return;
-  job = g_new0 (Job, 1);
-  job->settings = switti_settings_ref (self->painted);
-  job->seeds = switti_studio_get_unfinished_seeds (self->studio);
-  start_job (self, &run, job);
+  if (self->painted && !switti_studio_is_busy (self->studio))
+    start_job (self, &run, switti_studio_get_unfinished_seeds (self->studio));
 }
 
 static void
@@ -194,25 +244,38 @@ painting_ended (SwittiDialog *self)
 
 /* -- inserting ----------------------------------------------------------------------------------------------- */
 
-static void
-insert (SwittiDialog *self)
+/* A group has all that are there to choose from. */
+static GPtrArray *
+get_pictures (SwittiDialog *self)
 {
-  g_autoptr (GPtrArray) pictures = switti_studio_get_picked (self->studio);
-  g_autoptr (SwittiSettings) settings = switti_settings_new (self->config);
-  g_autoptr (GError) error = NULL;
-  GimpImage *image = self->image && gimp_image_is_valid (self->image) ? self->image : NULL;
-  GPtrArray *layers;
+  return self->painted->output == SWITTI_OUTPUT_LAYER_GROUP ? switti_studio_get_finished (self->studio)
+                                                            : switti_studio_get_picked (self->studio);
+}
 
-  if (pictures->len == 0 || !switti_settings_check (settings, image != NULL, &error))
-    {
-      switti_studio_say (self->studio, error ? error->message : NULL, TRUE);
-      return;
-    }
+static GPtrArray *
+place_pictures (SwittiDialog *self, GimpImage **image, GError **error)
+{
+  g_autoptr (GPtrArray) pictures = NULL;
+
+  /* Nothing is being painted, so the settings are ours alone. */
+  self->painted->output = (SwittiOutput) gimp_procedure_config_get_choice_id (self->config, "output");
+  if (!switti_settings_check (self->painted, *image != NULL, error))
+    return NULL;
+  pictures = get_pictures (self);
   /* The recipe names the model's hash, which reads all of it once. */
   gtk_widget_set_sensitive (GTK_WIDGET (self->dialog), FALSE);
   switti_session_wait_for_hash (self->session);
   gtk_widget_set_sensitive (GTK_WIDGET (self->dialog), TRUE);
-  layers = switti_placing_run (settings->output, pictures, self->painted->prompt, &image, TRUE, &error);
+  return switti_placing_run (self->painted, self->capture, pictures, image, TRUE, error);
+}
+
+static void
+insert (SwittiDialog *self)
+{
+  g_autoptr (GError) error = NULL;
+  GimpImage *image = self->image && gimp_image_is_valid (self->image) ? self->image : NULL;
+  GPtrArray *layers = place_pictures (self, &image, &error);
+
   if (!layers)
     {
       switti_studio_say (self->studio, error->message, TRUE);
@@ -255,7 +318,7 @@ key_pressed (SwittiDialog *self, GdkEventKey *event)
     }
   if ((event->keyval == GDK_KEY_Return || event->keyval == GDK_KEY_KP_Enter) && modifiers == GDK_CONTROL_MASK)
     {
-      generate (self);
+      switti_dialog_generate (self);
       return GDK_EVENT_STOP;
     }
   return GDK_EVENT_PROPAGATE;
@@ -319,6 +382,7 @@ build (SwittiDialog *self)
 
   self->dialog = GTK_DIALOG (dialog);
   self->stack = GTK_STACK (stack);
+  self->labels = gtk_size_group_new (GTK_SIZE_GROUP_HORIZONTAL);
   gimp_procedure_dialog_set_ok_label (GIMP_PROCEDURE_DIALOG (dialog), _ ("_Generate"));
   close = gtk_dialog_get_widget_for_response (self->dialog, GTK_RESPONSE_CANCEL);
   gtk_button_set_label (GTK_BUTTON (close), _ ("_Close"));
@@ -393,18 +457,22 @@ close_session (SwittiDialog *self)
   g_signal_handlers_disconnect_by_data (self->session, self);
   g_signal_handlers_disconnect_by_data (self->config, self);
   gtk_widget_destroy (GTK_WIDGET (self->dialog));
+  g_clear_object (&self->labels);
+  /* A layer is of this image and means nothing the next time. */
+  g_object_set (self->config, "recipe-layer", NULL, NULL);
   g_clear_object (&self->session);
   g_clear_object (&self->presets);
   g_clear_object (&self->history);
   g_clear_object (&self->preferences);
   g_clear_pointer (&self->painted, switti_settings_unref);
+  g_clear_pointer (&self->capture, switti_capture_unref);
 }
 
 GPtrArray *
 switti_dialog_run (GimpProcedure *procedure, GimpProcedureConfig *config, SwittiPreferences *preferences,
-                   GimpImage **image)
+                   GimpImage **image, GimpDrawable **drawables)
 {
-  SwittiDialog self = { .procedure = procedure, .config = config, .image = *image };
+  SwittiDialog self = { .procedure = procedure, .config = config, .image = *image, .drawables = drawables };
 
   gimp_ui_init (gimp_procedure_get_name (procedure));
   open_session (&self, preferences);
@@ -413,7 +481,7 @@ switti_dialog_run (GimpProcedure *procedure, GimpProcedureConfig *config, Switti
   show_first_page (&self);
   /* The button that ends other dialogs paints in this one. */
   while (gimp_procedure_dialog_run (GIMP_PROCEDURE_DIALOG (self.dialog)))
-    generate (&self);
+    switti_dialog_generate (&self);
   close_session (&self);
   if (self.layers)
     *image = self.into;

@@ -98,8 +98,8 @@ draw (GtkWidget *widget, cairo_t *cr)
   return FALSE;
 }
 
-static GdkPixbuf *
-pixbuf_from_picture (SwittiImage *picture)
+GdkPixbuf *
+switti_picture_view_pixbuf (SwittiImage *picture)
 {
   int width = switti_image_get_width (picture);
 
@@ -108,13 +108,11 @@ pixbuf_from_picture (SwittiImage *picture)
 }
 
 void
-switti_picture_view_set_picture (SwittiPictureView *self, SwittiImage *picture, const char *description)
+switti_picture_view_set_picture (SwittiPictureView *self, GdkPixbuf *picture, const char *description)
 {
   g_return_if_fail (SWITTI_IS_PICTURE_VIEW (self));
 
-  g_clear_object (&self->picture);
-  if (picture)
-    self->picture = pixbuf_from_picture (picture);
+  g_set_object (&self->picture, picture);
   atk_object_set_description (gtk_widget_get_accessible (GTK_WIDGET (self)), description ? description : "");
   gtk_widget_queue_draw (GTK_WIDGET (self));
 }

@@ -16,8 +16,11 @@ G_DECLARE_FINAL_TYPE (SwittiPictureView, switti_picture_view, SWITTI, PICTURE_VI
 /* @name is what a screen reader says; @placeholder is written where there is no picture yet (nullable). */
 GtkWidget *switti_picture_view_new (const char *name, const char *placeholder);
 
+/* The pixels of a picture (transfer full). */
+GdkPixbuf *switti_picture_view_pixbuf (SwittiImage *picture);
+
 /* @description says what the picture is, for a screen reader ("scale 3 of 10"); NULL pictures empty the view. */
-void switti_picture_view_set_picture (SwittiPictureView *self, SwittiImage *picture, const char *description);
+void switti_picture_view_set_picture (SwittiPictureView *self, GdkPixbuf *picture, const char *description);
 
 /* What the picture replaces, shown in its place while "show-before" is set; NULL: none. Property: show-before
  * (boolean, FALSE). */

@@ -18,6 +18,7 @@ typedef struct
 {
   guint64 seed;
   SwittiImage *picture; /* NULL where none is yet */
+  GdkPixbuf *pixbuf;    /* what is seen of it */
   gboolean finished;
   char *description;
   GtkWidget *child;
@@ -32,6 +33,9 @@ struct _SwittiStrip
   GtkFlowBox *box;
   GPtrArray *places; /* Place */
   int shown;
+  SwittiStripShow show;
+  gpointer show_data;
+  GDestroyNotify show_destroy;
 };
 
 enum
@@ -58,6 +62,7 @@ place_free (gpointer data)
   Place *place = data;
 
   g_clear_object (&place->picture);
+  g_clear_object (&place->pixbuf);
   g_free (place->description);
   g_free (place);
 }
@@ -185,6 +190,8 @@ switti_strip_set_picture (SwittiStrip *self, int index, SwittiImage *picture, in
   if (!place)
     return;
   g_set_object (&place->picture, picture);
+  g_clear_object (&place->pixbuf);
+  place->pixbuf = self->show ? self->show (picture, self->show_data) : switti_picture_view_pixbuf (picture);
   place->finished = finished;
   if (finished)
     describe (place, _ ("finished"));
@@ -194,11 +201,34 @@ switti_strip_set_picture (SwittiStrip *self, int index, SwittiImage *picture, in
 
       describe (place, state);
     }
-  switti_picture_view_set_picture (place->view, picture, place->description);
+  switti_picture_view_set_picture (place->view, place->pixbuf, place->description);
   if (index == self->shown)
     g_signal_emit (self, signals[SIGNAL_SHOWN], 0);
   if (finished)
     g_signal_emit (self, signals[SIGNAL_PICKED], 0);
+}
+
+void
+switti_strip_set_show (SwittiStrip *self, SwittiStripShow show, gpointer user_data, GDestroyNotify destroy)
+{
+  g_return_if_fail (SWITTI_IS_STRIP (self));
+
+  if (self->show_destroy)
+    self->show_destroy (self->show_data);
+  self->show = show;
+  self->show_data = user_data;
+  self->show_destroy = destroy;
+}
+
+GdkPixbuf *
+switti_strip_get_pixbuf (SwittiStrip *self, int index)
+{
+  Place *place;
+
+  g_return_val_if_fail (SWITTI_IS_STRIP (self), NULL);
+
+  place = get_place (self, index);
+  return place ? place->pixbuf : NULL;
 }
 
 SwittiImage *
@@ -285,6 +315,7 @@ dispose (GObject *object)
   if (self->box)
     g_signal_handlers_disconnect_by_data (self->box, self);
   self->box = NULL;
+  switti_strip_set_show (self, NULL, NULL, NULL);
   G_OBJECT_CLASS (switti_strip_parent_class)->dispose (object);
 }
 

@@ -27,11 +27,18 @@ int switti_strip_get_count (SwittiStrip *self);
 /* The place of a seed, or -1. */
 int switti_strip_find_seed (SwittiStrip *self, guint64 seed);
 
+/* Where a picture is not shown as it is: makes what is to be seen of it (transfer full). */
+typedef GdkPixbuf *(*SwittiStripShow) (SwittiImage *picture, gpointer user_data);
+
+/* For all pictures that come from now on; NULL: they are shown as they are. @destroy frees @user_data. */
+void switti_strip_set_show (SwittiStrip *self, SwittiStripShow show, gpointer user_data, GDestroyNotify destroy);
+
 /* @scale is the last one added, of @n_scales; @finished where there is nothing more to paint. */
 void switti_strip_set_picture (SwittiStrip *self, int index, SwittiImage *picture, int scale, int n_scales,
                                gboolean finished);
 
-/* The picture at a place (transfer none), or NULL where none is yet. */
+/* What is to be seen at a place, and the picture there (transfer none), or NULL where none is yet. */
+GdkPixbuf *switti_strip_get_pixbuf (SwittiStrip *self, int index);
 SwittiImage *switti_strip_get_picture (SwittiStrip *self, int index);
 guint64 switti_strip_get_seed (SwittiStrip *self, int index);
 gboolean switti_strip_is_finished (SwittiStrip *self, int index);

@@ -7,7 +7,6 @@
 #include "switti-studio.h"
 
 #include "switti-picture-view.h"
-#include "switti-strip.h"
 
 #include <glib/gi18n-lib.h>
 
@@ -55,7 +54,7 @@ show_picture (SwittiStudio *self)
   int shown = switti_strip_get_shown (self->strip);
   const char *description = switti_strip_get_description (self->strip, shown);
 
-  switti_picture_view_set_picture (self->view, switti_strip_get_picture (self->strip, shown), description);
+  switti_picture_view_set_picture (self->view, switti_strip_get_pixbuf (self->strip, shown), description);
   gtk_label_set_text (self->caption, description);
 }
 
@@ -157,6 +156,14 @@ switti_studio_is_busy (SwittiStudio *self)
   g_return_val_if_fail (SWITTI_IS_STUDIO (self), FALSE);
 
   return switti_session_get_state (self->session) != SWITTI_SESSION_IDLE;
+}
+
+void
+switti_studio_set_show (SwittiStudio *self, SwittiStripShow show, gpointer user_data, GDestroyNotify destroy)
+{
+  g_return_if_fail (SWITTI_IS_STUDIO (self));
+
+  switti_strip_set_show (self->strip, show, user_data, destroy);
 }
 
 void

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "switti-session.h"
+#include "switti-strip.h"
 
 #include <gtk/gtk.h>
 
@@ -32,6 +33,9 @@ void switti_studio_paint (SwittiStudio *self, const SwittiStudioRun *run, const 
 
 void switti_studio_stop (SwittiStudio *self);
 gboolean switti_studio_is_busy (SwittiStudio *self);
+
+/* How the pictures are shown from now on, see switti_strip_set_show(). */
+void switti_studio_set_show (SwittiStudio *self, SwittiStripShow show, gpointer user_data, GDestroyNotify destroy);
 
 /* What the next picture replaces, for "before"; NULL: nothing. */
 void switti_studio_set_before (SwittiStudio *self, GdkPixbuf *before);

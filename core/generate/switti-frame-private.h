@@ -37,6 +37,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiFrame, switti_frame_free)
 
 int switti_frame_get_side (SwittiFrame *self);
 
+/* The pixels that it was made of, (side, side, 4) (transfer none). */
+GBytes *switti_frame_get_pixels (SwittiFrame *self);
+
 /* Encodes the frame and makes it the source of request, with its mask. Where the request keeps no scales, what was under
  * the mask is gone before that: it comes smoothly from around, so that it does not show through. Blocks. */
 gboolean switti_frame_prepare (SwittiFrame *self, SwittiGenerator *generator, SwittiRequest *request,

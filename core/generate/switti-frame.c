@@ -200,6 +200,12 @@ switti_frame_get_side (SwittiFrame *self)
   return self->side;
 }
 
+GBytes *
+switti_frame_get_pixels (SwittiFrame *self)
+{
+  return self->rgba;
+}
+
 /* -- before painting ------------------------------------------------------------------------------------------- */
 
 /* The frame at the model's side: colours as they are where alpha is, and alpha. Scaling works on colours that are
