@@ -159,7 +159,7 @@ show_before (SwittiDialog *self)
 static void
 start_job (SwittiDialog *self, const SwittiStudioRun *run, GArray *seeds)
 {
-  const SwittiSessionEngine engine = { self->painted->model, self->painted->device, self->painted->precision };
+  const SwittiSessionEngine engine = { self->painted->model, self->painted->device, self->painted->precision, NULL };
   Job *job = g_new (Job, 1);
 
   *job = (Job) { switti_settings_ref (self->painted), switti_capture_ref (self->capture), seeds, run->sketch };

@@ -124,7 +124,7 @@ guidance_words (SwittiScaleCurve *self)
   int start = scale_of (self, HANDLE_GUIDANCE_START), end = scale_of (self, HANDLE_GUIDANCE_END);
 
   if (start >= end)
-    return g_strdup (_ ("No scale is guided by the prompt’s strength."));
+    return g_strdup (_ ("No scale is guided: the prompt is followed loosely."));
   if (end - start == 1)
     return g_strdup_printf (_ ("Scale %d of %d follows the prompt closely."), start + 1, self->defaults.n_scales);
   return g_strdup_printf (_ ("Scales %d to %d of %d follow the prompt closely."), start + 1, end,

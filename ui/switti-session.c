@@ -24,6 +24,7 @@ typedef struct
   SwittiSession *session; /* for the main thread alone */
   char *model, *device_name;
   SwittiPrecision precision;
+  SwittiDevice *(*open_device) (const char *name, GError **error);
   SwittiSessionPaint paint;
   gpointer user_data;
   GDestroyNotify destroy;
@@ -51,7 +52,7 @@ struct _SwittiSession
   SwittiPrecision precision;
   SwittiGenerator *generator;
   Run *run;
-  gboolean hashing;
+  int n_hashing; /* background tasks that have not ended */
   GCancellable *hash_cancellable;
 };
 
@@ -122,10 +123,10 @@ hash_on_worker (GTask *task, gpointer source, gpointer bundle, GCancellable *can
 static void
 hash_ended (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  SwittiSession *self = SWITTI_SESSION (source);
+  /* Without a reference, which a thread of the pool could be the last to hold; the session waits for its tasks. */
+  SwittiSession *self = user_data;
 
-  if (g_task_get_cancellable (G_TASK (result)) == self->hash_cancellable)
-    self->hashing = FALSE;
+  self->n_hashing--;
 }
 
 /* The first recipe of a model reads all of it: in the background, so that nobody waits for it later. */
@@ -137,8 +138,8 @@ start_hashing (SwittiSession *self)
   g_cancellable_cancel (self->hash_cancellable);
   g_clear_object (&self->hash_cancellable);
   self->hash_cancellable = g_cancellable_new ();
-  self->hashing = TRUE;
-  task = g_task_new (self, self->hash_cancellable, hash_ended, NULL);
+  self->n_hashing++;
+  task = g_task_new (NULL, self->hash_cancellable, hash_ended, self);
   g_task_set_task_data (task, g_object_ref (switti_generator_get_bundle (self->generator)), g_object_unref);
   g_task_run_in_thread (task, hash_on_worker);
 }
@@ -148,7 +149,7 @@ switti_session_wait_for_hash (SwittiSession *self)
 {
   g_return_if_fail (SWITTI_IS_SESSION (self));
 
-  while (self->hashing)
+  while (self->n_hashing > 0)
     g_main_context_iteration (self->context, TRUE);
 }
 
@@ -300,7 +301,8 @@ load (Run *run, GError **error)
 
   if (!bundle)
     return NULL;
-  device = switti_device_new (run->device_name, 0, error);
+  device = run->open_device ? run->open_device (run->device_name, error)
+                            : switti_device_new (run->device_name, 0, error);
   if (!device)
     return NULL;
   return switti_generator_new (bundle, device, run->precision, run->cancellable, error);
@@ -372,6 +374,7 @@ switti_session_paint (SwittiSession *self, const SwittiSessionEngine *engine, Sw
   run->model = g_strdup (engine->model ? engine->model : "");
   run->device_name = g_strdup (engine->device ? engine->device : "auto");
   run->precision = engine->precision;
+  run->open_device = engine->open_device;
   run->paint = paint;
   run->user_data = user_data;
   run->destroy = destroy;
@@ -422,7 +425,7 @@ switti_session_shut_down (SwittiSession *self)
 
   switti_session_stop (self);
   g_cancellable_cancel (self->hash_cancellable);
-  while (self->run || self->hashing)
+  while (self->run || self->n_hashing > 0)
     g_main_context_iteration (self->context, TRUE);
   g_clear_object (&self->generator);
 }

@@ -84,9 +84,10 @@ def check_insert(robot):
     before = robot.ask('pixels(canvas)')
     robot.press('button', '_Insert')
     wait_for(lambda: robot.ask('names(canvas)') == [PROMPT, 'canvas'], 'the layer')
-    recipe = robot.ask('recipe(canvas.get_layers()[0])')
+    # All of it comes in a few calls, of which the mask's is the last.
+    wait_for(lambda: robot.ask('canvas.get_layers()[0].get_mask() is not None'), "the selection as the layer's mask")
+    recipe = wait_for(lambda: robot.ask('recipe(canvas.get_layers()[0])'), 'the recipe')
     tap.equal((recipe['prompt'], recipe['seed']), (PROMPT, SEED), 'the layer has the recipe of what was entered')
-    tap.check(robot.ask('canvas.get_layers()[0].get_mask() is not None'), 'and the selection as its mask')
     tap.check(robot.find_dialog() is not None, 'the dialog stays open')
     screenshot(robot.picture('inserted'))
     press(wait_for(lambda: robot.find_menu_item(robot.gimp_word('Undo')), 'the menu item Undo'))
@@ -237,8 +238,8 @@ def check_contact_sheet(robot):
     tap.check(strip_item(robot, 20, middle) is not None, 'only the picked one of the sheet is finished')
     screenshot(robot.picture('finished-picked'), robot.dialog)
     robot.press('button', '_Insert')
-    wait_for(lambda: len(robot.ask('names(canvas)')) == 2, 'the picked one as a layer')
-    tap.equal(robot.ask('recipe(canvas.get_layers()[0])')['seed'], 22, 'and it is what goes into GIMP')
+    recipe = wait_for(lambda: robot.ask('recipe(canvas.get_layers()[0])'), 'the picked one as a layer')
+    tap.equal(recipe['seed'], 22, 'and it is what goes into GIMP')
     robot.press('check box', 'Contact s_heet')
 
 
