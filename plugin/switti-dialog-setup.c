@@ -6,6 +6,7 @@
 
 #include "switti-dialog-private.h"
 
+#include "switti-command.h"
 #include "switti-models-page.h"
 #include "switti-preferences-page.h"
 
@@ -106,6 +107,49 @@ append_item (GtkWidget *menu, const char *label, GCallback callback, SwittiDialo
   gtk_menu_shell_append (GTK_MENU_SHELL (menu), item);
 }
 
+/* Of the picture that is shown, or, where none is, of what is set. */
+static void
+copy_command (SwittiDialog *self, SwittiCommandKind kind)
+{
+  g_autoptr (GPtrArray) pictures = switti_studio_get_picked (self->studio);
+  g_autoptr (SwittiSettings) settings = pictures->len > 0 ? switti_settings_ref (self->painted)
+                                                          : switti_settings_new (self->config);
+  const char *recipe = NULL;
+  g_autofree char *command = NULL;
+
+  if (pictures->len > 0)
+    {
+      switti_session_wait_for_hash (self->session);
+      recipe = switti_image_get_recipe (g_ptr_array_index (pictures, 0));
+    }
+  command = switti_command_write (kind, settings, recipe);
+  if (!command)
+    {
+      switti_studio_say (self->studio, _ ("Paint a picture first; the command is made of it."), TRUE);
+      return;
+    }
+  gtk_clipboard_set_text (gtk_widget_get_clipboard (GTK_WIDGET (self->dialog), GDK_SELECTION_CLIPBOARD), command, -1);
+  switti_studio_say (self->studio, _ ("Copied; paste it where it is to run."), FALSE);
+}
+
+static void
+copy_script_fu (SwittiDialog *self)
+{
+  copy_command (self, SWITTI_COMMAND_SCRIPT_FU);
+}
+
+static void
+copy_python (SwittiDialog *self)
+{
+  copy_command (self, SWITTI_COMMAND_PYTHON);
+}
+
+static void
+copy_shell (SwittiDialog *self)
+{
+  copy_command (self, SWITTI_COMMAND_SHELL);
+}
+
 GtkWidget *
 switti_dialog_new_menu_button (SwittiDialog *self)
 {
@@ -114,6 +158,10 @@ switti_dialog_new_menu_button (SwittiDialog *self)
 
   append_item (menu, _ ("Settings of the selected _layer"), G_CALLBACK (switti_dialog_load_layer), self);
   append_item (menu, _ ("Settings of a _picture’s file…"), G_CALLBACK (switti_dialog_load_file), self);
+  append_separator (menu);
+  append_item (menu, _ ("Copy as _Script-Fu"), G_CALLBACK (copy_script_fu), self);
+  append_item (menu, _ ("Copy as P_ython"), G_CALLBACK (copy_python), self);
+  append_item (menu, _ ("Copy as s_hell command"), G_CALLBACK (copy_shell), self);
   append_separator (menu);
   append_item (menu, _ ("_Models and preferences…"), G_CALLBACK (show_setup), self);
   gtk_widget_show_all (menu);
