@@ -46,11 +46,11 @@ if tap.out is None:
 try:
     import gi
     gi.require_version('Atspi', '2.0')
-    gi.require_version('Gdk', '3.0')
-    from gi.repository import Atspi, Gdk, GLib
+    gi.require_version('Gtk', '3.0')
+    from gi.repository import Atspi, Gdk, GLib, Gtk
 except (ImportError, ValueError):
     skip('AT-SPI for Python is not installed')
-Gdk.init([])
+Gtk.init([])
 
 
 def wait_for(find_it, what, seconds=WAIT_SECONDS):

@@ -8,8 +8,8 @@
 import sys
 import time
 
-from dialog_robot import (CONTROL, ENTER, ESCAPE, UP, Atspi, Robot, click, descendants, find, get_text, has_state,
-                          is_sensitive, is_showing, press, screenshot, set_text, tap, type_key, wait_for)
+from dialog_robot import (CONTROL, ENTER, ESCAPE, UP, Atspi, Gdk, Gtk, Robot, click, descendants, find, get_text,
+                          has_state, is_sensitive, is_showing, press, screenshot, set_text, tap, type_key, wait_for)
 
 PROMPT = 'a grinning cat, flat style'
 SEED = 11
@@ -114,15 +114,6 @@ def check_again(robot):
     tap.equal(progress.get_name(), robot.word('Progress'), 'the progress has a name')
 
 
-def check_escape(robot):
-    enter(robot, 200, 8)
-    type_key(ENTER, CONTROL)
-    wait_for(lambda: not is_sensitive(robot.button('_Generate')), 'the start')
-    type_key(ESCAPE)
-    robot.wait_idle()
-    tap.check(robot.find_dialog() is not None, 'Esc stops the painting, and leaves the dialog open')
-
-
 def check_stop(robot):
     """How soon it stops is measured in tests/ui/test-studio.c, where no other program is in between."""
     enter(robot, 100, 8)
@@ -138,62 +129,12 @@ def check_stop(robot):
 
 def check_escape(robot):
     enter(robot, 200, 8)
+    click(robot.control('text', '_Prompt'))
     type_key(ENTER, CONTROL)
     wait_for(lambda: not is_sensitive(robot.button('_Generate')), 'the start')
     type_key(ESCAPE)
     robot.wait_idle()
     tap.check(robot.find_dialog() is not None, 'Esc stops the painting, and leaves the dialog open')
-
-
-def time_stop(robot, scale):
-    """Seconds that Stop takes after a scale."""
-    enter(robot, 100, 16)
-    robot.press('button', '_Generate')
-    wanted = robot.translate('scale %d of %d') % (scale, N_SCALES)
-    wait_for(lambda: wanted in robot.preview_description(), f'scale {scale}')
-    stop, generate = robot.button('S_top'), robot.button('_Generate')
-    began = time.monotonic()
-    press(stop)
-    wait_for(lambda: is_sensitive(generate), 'the end of the painting')
-    return time.monotonic() - began
-
-
-def check_stop(robot):
-    # The machine may be busy with other tests, which is not Stop's doing: the best of a few.
-    times = []
-    while len(times) < 5 and (not times or min(times) >= STOP_SECONDS):
-        times.append(time_stop(robot, 2))
-    tap.check(min(times) < STOP_SECONDS, f'Stop takes {1000 * min(times):.0f} ms',
-              f'{times}, wanted: below {STOP_SECONDS} s')
-    tap.check(robot.word('finished') not in robot.preview_description(), 'and leaves the picture as it was')
-    tap.check(not is_sensitive(robot.button('_Insert')), 'what is half done is not inserted')
-    screenshot(robot.picture('stopped'), robot.dialog)
-
-
-def check_escape(robot):
-    enter(robot, 200, 8)
-    type_key(ENTER, CONTROL)
-    wait_for(lambda: not is_sensitive(robot.button('_Generate')), 'the start')
-    type_key(ESCAPE)
-    robot.wait_idle()
-    tap.check(robot.find_dialog() is not None, 'Esc stops the painting, and leaves the dialog open')
-
-
-def check_stop(robot):
-    enter(robot, 100, 16)
-    robot.press('button', '_Generate')
-    second = robot.translate('scale %d of %d') % (2, N_SCALES)
-    wait_for(lambda: second in robot.preview_description(), 'the second scale')
-    stop, generate = robot.button('S_top'), robot.button('_Generate')
-    began = time.monotonic()
-    press(stop)
-    while not is_sensitive(generate) and time.monotonic() < began + 60:
-        pass
-    took = time.monotonic() - began
-    tap.check(took < STOP_SECONDS, f'Stop takes {1000 * took:.0f} ms', f'wanted: below {1000 * STOP_SECONDS:.0f} ms')
-    tap.check(robot.word('finished') not in robot.preview_description(), 'and leaves the picture as it was')
-    tap.check(not is_sensitive(robot.button('_Insert')), 'what is half done is not inserted')
-    screenshot(robot.picture('stopped'), robot.dialog)
 
 
 def check_dice(robot):
@@ -274,6 +215,81 @@ def check_favourites(robot):
     tap.equal(sorted(history.splitlines()), sorted({PROMPT, *history.splitlines()}), 'and the prompts are, each once')
 
 
+def choose_mode(robot, index):
+    robot.control('combo box', 'M_ode').get_selection_iface().select_child(index)
+
+
+def choose_menu(robot, text):
+    press(robot.control('toggle button', 'More'))
+    item = wait_for(lambda: find(Atspi.get_desktop(0), 'menu item', robot.word(text)), f'the menu item {text}')
+    press(item)
+
+
+def paint(robot, seed):
+    enter(robot, seed, 1)
+    robot.press('button', '_Generate')
+    wait_for(lambda: robot.word('finished') in robot.preview_description() and str(seed) in robot.preview_description(),
+             'the picture')
+    robot.wait_idle()
+
+
+def check_fill(robot):
+    choose_mode(robot, 1)
+    feather = robot.control('spin button', 'Fea_ther')
+    wait_for(lambda: is_showing(feather), 'what belongs to filling')
+    layers = len(robot.ask('names(canvas)'))
+    paint(robot, 31)
+    screenshot(robot.picture('filled'), robot.dialog)
+    before = robot.control('toggle button', '_Before')
+    tap.check(is_sensitive(before), 'there is a before to compare a filling with')
+    robot.press('button', '_Insert')
+    recipe = wait_for(lambda: len(robot.ask('names(canvas)')) > layers and robot.ask('recipe(canvas.get_layers()[0])'),
+                      'the filling as a layer')
+    tap.check('mask' in recipe and recipe['seed'] == 31, 'a filling is inserted, with its source in the recipe')
+
+
+def check_variation(robot):
+    choose_mode(robot, 2)
+    strength = robot.control('slider', 'Stren_gth')
+    wait_for(lambda: is_showing(strength), 'what belongs to varying')
+    strength.get_value_iface().set_current_value(2)
+    wait_for(lambda: strength.get_description() == robot.word('Similar layout'), 'the strength in words')
+    paint(robot, 32)
+    screenshot(robot.picture('varied'), robot.dialog)
+    tap.check(is_sensitive(robot.button('_Insert')), 'a layer is varied')
+    choose_mode(robot, 0)
+
+
+def check_recipe(robot):
+    """The layer that was filled last is selected; its recipe says seed 31."""
+    set_text(robot.control('text', '_Prompt'), 'something else')
+    choose_menu(robot, 'Settings of the selected _layer')
+    wait_for(lambda: get_text(robot.control('text', '_Prompt')) == PROMPT, 'the prompt of the layer')
+    tap.equal(robot.control('spin button', 'S_eed').get_value_iface().get_current_value(), 31,
+              'the settings of a layer are taken up')
+    screenshot(robot.picture('recipe'), robot.dialog)
+    robot.press('button', 'Forget the recipe')
+    choose_menu(robot, 'Copy as _Script-Fu')
+    wait_for(lambda: find(robot.dialog, 'label', robot.word('Copied; paste it where it is to run.')), 'the word of it')
+    text = Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).wait_for_text() or ''
+    tap.check('plug-in-switti' in text and PROMPT in text, 'a command can be copied', text)
+
+
+def check_setup(robot):
+    choose_menu(robot, '_Models and preferences…')
+    tab = wait_for(lambda: find(robot.dialog, 'page tab', robot.word('Device and memor_y')), 'the tab')
+    tab.get_parent().get_selection_iface().select_child(tab.get_index_in_parent())
+    copy = robot.button('Cop_y diagnostics')
+    wait_for(lambda: is_showing(copy), 'the page of the device')
+    screenshot(robot.picture('preferences'), robot.dialog)
+    press(copy)
+    wait_for(lambda: find(robot.dialog, 'button', robot.word('Diagnostics copied')), 'the diagnostics')
+    text = Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).wait_for_text() or ''
+    tap.check('Model: icons' in text and PROMPT not in text and str(robot.profile.folder) not in text,
+              'diagnostics have the model, and neither prompt nor folder', text)
+    robot.press('button', 'Start _painting')
+
+
 def play(robot):
     check_first_run(robot)
     check_generate(robot)
@@ -286,6 +302,10 @@ def play(robot):
     check_contact_sheet(robot)
     check_expanders(robot)
     check_favourites(robot)
+    check_fill(robot)
+    check_variation(robot)
+    check_recipe(robot)
+    check_setup(robot)
     robot.close_dialog()
     robot.open_dialog()
     tap.check(is_showing(robot.control('text', '_Prompt')), 'the second time begins with painting')
