@@ -107,12 +107,12 @@ train_images_rewind (TrainImages *self, GError **error)
   return self->loader != NULL;
 }
 
-static void
-tell_of_bad (TrainImages *self)
+void
+train_say_reports (SwittiDataset *dataset)
 {
-  g_auto (GStrv) reports = switti_dataset_take_reports (self->dataset);
+  g_auto (GStrv) reports = switti_dataset_take_reports (dataset);
 
-  for (char **report = reports; report != NULL && *report != NULL; report++)
+  for (char **report = reports; *report != NULL; report++)
     cli_report (*report);
 }
 
@@ -140,7 +140,7 @@ train_images_next (TrainImages *self, SwittiTrainingImages *images, GError **err
   const SwittiLoaderBatch *batch;
   const gboolean good = switti_loader_next (self->loader, &batch, error);
 
-  tell_of_bad (self);
+  train_say_reports (self->dataset);
   if (!good || !make_codes (self, batch, error))
     return FALSE;
   *images = (SwittiTrainingImages){

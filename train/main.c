@@ -55,6 +55,7 @@ static const struct
   int (*run) (int argc, char **argv);
 } commands[] = {
   { "bench", train_bench },
+  { "eval", train_eval },
   { "sample", train_sample },
   { "vae", train_vae },
 };

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cli.h"
+#include "switti-dataset-private.h"
 #include "switti-sheet-private.h"
 #include "switti-training-checkpoints-private.h"
 #include "switti-training-options-private.h"
@@ -116,6 +117,8 @@ gboolean train_images_next (TrainImages *self, SwittiTrainingImages *images, GEr
 /* Goes to the beginning of a split that is gone through once. */
 gboolean train_images_rewind (TrainImages *self, GError **error);
 guint train_images_get_n (TrainImages *self);
+/* What was found to be bad since the last call, on stderr; of every rank. */
+void train_say_reports (SwittiDataset *dataset);
 
 /* -- the log (log.c) ------------------------------------------------------------------------------------------ */
 
@@ -180,6 +183,7 @@ SwittiSheet *train_paint (const TrainPainting *painting, GCancellable *cancellab
 
 /* -- other commands: each gets its own name as argv[0] and returns an exit status ------------------------------- */
 
+int train_eval (int argc, char **argv);   /* eval.c */
 int train_sample (int argc, char **argv); /* sample.c */
 int train_vae (int argc, char **argv);    /* vae.c */
 

@@ -73,15 +73,6 @@ open_loader (Vae *self, SwittiDataset *dataset, gboolean is_validation, GError *
   return switti_loader_new (dataset, &options, error);
 }
 
-static void
-tell_of_bad (SwittiDataset *dataset)
-{
-  g_auto (GStrv) reports = switti_dataset_take_reports (dataset);
-
-  for (char **report = reports; *report != NULL; report++)
-    train_say ("%s", *report);
-}
-
 static gboolean
 open_images (Vae *self, GError **error)
 {
@@ -90,7 +81,7 @@ open_images (Vae *self, GError **error)
   self->images = switti_dataset_open (options->data_path, "train2014", (guint) options->max_bad, error);
   if (self->images == NULL)
     return FALSE;
-  tell_of_bad (self->images);
+  train_say_reports (self->images);
   self->loader = open_loader (self, self->images, FALSE, error);
   if (self->loader == NULL)
     return FALSE;
@@ -99,7 +90,7 @@ open_images (Vae *self, GError **error)
   self->validation = switti_dataset_open (options->data_path, "val2014", (guint) options->max_bad, error);
   if (self->validation == NULL)
     return FALSE;
-  tell_of_bad (self->validation);
+  train_say_reports (self->validation);
   return TRUE;
 }
 
@@ -203,7 +194,7 @@ validate (Vae *self, GError **error)
       const SwittiLoaderBatch *batch;
       const gboolean good = switti_loader_next (loader, &batch, error);
 
-      tell_of_bad (self->validation);
+      train_say_reports (self->validation);
       if (!good)
         return FALSE;
       if (batch->n < self->batch)
@@ -258,7 +249,7 @@ add_part (Vae *self, GError **error)
   const SwittiLoaderBatch *batch;
   const gboolean good = switti_loader_next (self->loader, &batch, error);
 
-  tell_of_bad (self->images);
+  train_say_reports (self->images);
   return good && switti_vae_trainer_add (self->trainer, batch->pixels, error);
 }
 

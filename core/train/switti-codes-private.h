@@ -22,6 +22,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiCodes, switti_codes_free)
 
 /* pixels (n, R, R, 3) in [-1, 1] -> codes (n, L), both on the host. */
 gboolean switti_codes_encode (SwittiCodes *self, int n, const float *pixels, gint32 *codes, GError **error);
+/* codes (n, L) -> the pictures that they stand for (n, R, R, 3) u8, both on the host. Codes outside the codebook are
+ * SWITTI_ERROR_ARGUMENT. */
+gboolean switti_codes_decode (SwittiCodes *self, int n, const gint32 *codes, guint8 *rgb, GError **error);
 /* codes (n, L) -> latents (n, L - 1, Z): the pyramid's inputs of scales 1 …, both on the host. Codes outside the
  * codebook are SWITTI_ERROR_ARGUMENT. */
 gboolean switti_codes_get_latents (SwittiCodes *self, int n, const gint32 *codes, float *latents, GError **error);

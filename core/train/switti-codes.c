@@ -22,6 +22,7 @@ struct _SwittiCodes
   SwittiVae *vae;
   SwittiPyramid *pyramid;
   float *image;  /* device (max_batch, R, R, 3), made at the first encoding */
+  guint8 *rgb;   /* device (max_batch, R, R, 3), made at the first decoding */
   float *latent; /* device (max_batch, n, n, Z) */
   gint32 *codes; /* device: scale after scale (max_batch, pn pn) */
   gint32 *host_codes;
@@ -79,6 +80,7 @@ switti_codes_free (SwittiCodes *self)
   switti_vae_free (self->vae);
   switti_pyramid_free (self->pyramid);
   switti_device_free (self->device, self->image);
+  switti_device_free (self->device, self->rgb);
   switti_device_free (self->device, self->latent);
   switti_device_free (self->device, self->codes);
   g_free (self->host_codes);
@@ -175,5 +177,35 @@ switti_codes_get_latents (SwittiCodes *self, int n, const gint32 *codes, float *
         memcpy (latents + (i * (self->length - 1) + begin - 1) * z, self->host_latents + i * next * z,
                 (gsize) (next * z) * sizeof (float));
     }
+  return TRUE;
+}
+
+gboolean
+switti_codes_decode (SwittiCodes *self, int n, const gint32 *codes, guint8 *rgb, GError **error)
+{
+  const gsize side = (gsize) last_side (self) * PIXELS_PER_LATENT, count = side * side * 3;
+  gint64 begin = 0;
+
+  g_assert (n > 0 && n <= self->max_batch);
+  if (!check_codes (self, n, codes, error))
+    return FALSE;
+  if (self->rgb == NULL)
+    self->rgb = switti_device_alloc (self->device, (gsize) self->max_batch * count, _ ("the images"), error);
+  if (self->rgb == NULL)
+    return FALSE;
+  reorder (self, n, (gint32 *) codes, self->host_codes, FALSE);
+  SWITTI_RUN (self->device, upload, self->codes, self->host_codes, (gsize) (n * self->length) * sizeof (gint32));
+  if (!switti_pyramid_begin (self->pyramid, n, error))
+    return FALSE;
+  for (int s = 0; s < self->config.schedule.n_scales; s++)
+    {
+      if (!switti_pyramid_add_codes (self->pyramid, s, self->codes + n * begin, error))
+        return FALSE;
+      begin += side_of (self, s) * side_of (self, s);
+    }
+  if (!switti_vae_decode (self->vae, n, (int) last_side (self), switti_pyramid_get_f_hat (self->pyramid), NULL,
+                          self->rgb, NULL, error))
+    return FALSE;
+  SWITTI_RUN (self->device, download, rgb, self->rgb, (gsize) n * count);
   return TRUE;
 }

@@ -3,6 +3,7 @@
 #
 # SPDX-License-Identifier: LGPL-3.0-or-later
 
+import json
 import struct
 import subprocess
 import sys
@@ -47,6 +48,44 @@ def check_sample(tap, training, model):
     fails(2, '--output FILE.png', *options)
     fails(2, '--seeds takes 1 to 1000', *options, '--seeds', 0, '-o', sheet)
     fails(1, 'There is no model called', '--model', 'nowhere', '--prompts', prompts, '-o', sheet)
+
+
+def check_eval(tap, training, model):
+    """The figures of a model, by batches of any size; and the loss that the training itself finds on the same images."""
+    found, names = {}, training.folder / 'eval.json'
+    for size in (1, 3, 4):  # of 4 images: one by one; 3, and one alone; all at once
+        result = run(training, 'eval', '--model', model, '--data-path', training.folder / 'data', '--bs', size,
+                     '--threads', 1, '--json', names)
+        tap.check(result.returncode == 0, f'eval/--bs {size}', result.stderr)
+        found[size] = json.loads(names.read_text())
+    first = found[1]
+    same = all(abs(found[size][key] - first[key]) < 1e-4 * abs(first[key])  # float32, and sums in another order
+               for size in found for key in ('psnr', 'loss'))
+    tap.check(same and all(found[size]['scales'][3].keys() == {'side', 'loss', 'accuracy', 'top5'} for size in found),
+              'eval/the same for batches of any size', found)
+    tap.check(first['images'] == 4 and first['resolution'] == 64 and len(first['scales']) == 4
+              and first['psnr_least'] <= first['psnr'] <= first['psnr_most']
+              and 0 < first['codes_used'] <= first['codes'] == 1024, 'eval/figures', first)
+    tap.check('PSNR' in result.stdout and f'{found[4]["loss"]:.4f}' in result.stdout, 'eval/table', result.stdout)
+    validated = [line['validation_loss'] for line in training.log('out') if 'validation_loss' in line][-1]
+    tap.check(abs(validated - first['loss']) < 1e-4 * validated, 'eval/as the training says', validated)
+    result = run(training, 'eval', '--model', model, '--data-path', training.folder / 'data', '--split', 'train2014',
+                 '--images', 2, '--threads', 1, '--json', '-')
+    tap.check(json.loads(result.stdout)['images'] == 2, 'eval/--images', result.stderr)
+    result = run(training, 'eval', '--model', model, '--data-path', training.folder / 'nowhere')
+    tap.check(result.returncode == 1 and 'nowhere' in result.stderr and result.stderr.count('\n') == 1,
+              'eval/no images', result.stderr)
+    result = run(training, 'eval', '--model', model)
+    tap.check(result.returncode == 2 and '--data-path FOLDER' in result.stderr, 'eval/usage', result.stderr)
+
+
+def check_eval_of_vae(tap, training):
+    """A VAE alone has no loss to tell, and the PSNR that its training found."""
+    result = run(training, 'eval', '--model', training.folder / 'vae' / 'latest', '--data-path',
+                 training.folder / 'data', '--threads', 1, '--json', '-')
+    found = json.loads(result.stdout or '{}')
+    tap.check(result.returncode == 0 and 'loss' not in found and 3 < found['psnr'] < 60, 'eval/VAE alone', found,
+              result.stderr)
 
 
 VAE = {'vae': None, 'train_text': None, 'text_width': None, 'text_depth': None, 'depth': None, 'embed_dim': None,
@@ -103,11 +142,13 @@ def check_codes_of_vae(tap, training):
 def main():
     tap = Tap()
     with Training() as training:
-        result = training.run('out', max_iters=2)
+        result = training.run('out', max_iters=2, val_iters=2, ema=0, save_dtype='f32')
         tap.check(result.returncode == 0, 'a model', result.stderr)
         model = training.folder / 'out' / 'latest'
         check_sample(tap, training, model)
+        check_eval(tap, training, model)
         check_vae(tap, training)
+        check_eval_of_vae(tap, training)
         check_vae_of_model(tap, training, model)
         check_codes_of_vae(tap, training)
     return tap.end()
