@@ -118,8 +118,8 @@ SwittiKernelStatus DEVICE (dispatch_column_sum) (SwittiKernelContext *context, i
                                                  SwittiDtype dtype, const void *x, int64_t stride, float *sum);
 SwittiKernelStatus DEVICE (dispatch_cross_entropy) (SwittiKernelContext *context,
                                                     const SwittiCrossEntropy *cross_entropy, const float *logits,
-                                                    const int32_t *target, float *loss, int32_t *rank,
-                                                    void *d_logits);
+                                                    const int32_t *target, const float *weight, float *loss,
+                                                    int32_t *rank, void *d_logits);
 SwittiKernelStatus DEVICE (dispatch_squared_norm) (SwittiKernelContext *context, int64_t n_tensors,
                                                    const SwittiOptimizerTensor *tensors, double *sums);
 SwittiKernelStatus DEVICE (dispatch_adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw,

@@ -237,8 +237,8 @@ DEVICE (dispatch_column_sum) (SwittiKernelContext *context, int64_t rows, int64_
 
 SwittiKernelStatus
 DEVICE (dispatch_cross_entropy) (SwittiKernelContext *context, const SwittiCrossEntropy *cross_entropy,
-                                 const float *logits, const int32_t *target, float *loss, int32_t *rank,
-                                 void *d_logits)
+                                 const float *logits, const int32_t *target, const float *weight, float *loss,
+                                 int32_t *rank, void *d_logits)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_CROSS_ENTROPY, "cross_entropy");
   const SwittiCrossEntropy *op = cross_entropy;
@@ -247,7 +247,7 @@ DEVICE (dispatch_cross_entropy) (SwittiKernelContext *context, const SwittiCross
       || logits == NULL || target == NULL || loss == NULL || rank == NULL
       || (d_logits != NULL && !is_float (op->d_dtype)) || (d_logits == logits && op->d_dtype != SWITTI_DTYPE_F32))
     return invalid (&call);
-  return end (&call, context->ops.cross_entropy (context, op, logits, target, loss, rank, d_logits), 0.0,
+  return end (&call, context->ops.cross_entropy (context, op, logits, target, weight, loss, rank, d_logits), 0.0,
               (4.0 + (d_logits != NULL ? size (op->d_dtype) : 0.0)) * (double) (op->rows * op->v));
 }
 

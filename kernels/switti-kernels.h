@@ -475,11 +475,11 @@ typedef struct SwittiKernels
                                     const void *x, int64_t stride, float *sum);
   /* logits (rows, V) float32. loss (rows) = each row's loss; rank (rows) = how many logits come before the target's
    * (are larger, or as large and of a lower code): 0 is a right guess. d_logits (rows, V), unless NULL, =
-   * gradient_scale * gradient; it may be logits where it is float32. Targets outside the logits are INVALID on the
-   * CPU. */
+   * gradient_scale * weight[row] * gradient; it may be logits where it is float32. weight (rows), NULL: 1; the loss is
+   * without it. Targets outside the logits are INVALID on the CPU. */
   SwittiKernelStatus (*cross_entropy) (SwittiKernelContext *context, const SwittiCrossEntropy *cross_entropy,
-                                       const float *logits, const int32_t *target, float *loss, int32_t *rank,
-                                       void *d_logits);
+                                       const float *logits, const int32_t *target, const float *weight,
+                                       float *loss, int32_t *rank, void *d_logits);
   /* sums (n_tensors) float64 = sum of squares of each tensor's gradient. */
   SwittiKernelStatus (*squared_norm) (SwittiKernelContext *context, int64_t n_tensors,
                                       const SwittiOptimizerTensor *tensors, double *sums);

@@ -96,6 +96,7 @@ struct _SwittiGradients
   float *logits;                       /* (loss_rows, V) */
   float *row_loss;                     /* (R) */
   gint32 *row_rank;                    /* (R) */
+  float *row_weight;                   /* (R): of each token's gradient; NULL: 1 */
   /* backward */
   float *dx;             /* (R, C) */
   void *dy, *dh;         /* t (R, C) */

@@ -151,6 +151,8 @@ reserve_inputs (SwittiGradients *self)
   switti_workspace_place (workspace, &self->head_input, self->dtype, self->rows, c);
   switti_workspace_place (workspace, &self->row_loss, f32, self->rows, 1);
   switti_workspace_place (workspace, &self->row_rank, i32, self->rows, 1);
+  if (self->options.loss_balance > 0)
+    switti_workspace_place (workspace, &self->row_weight, f32, self->rows, 1);
 }
 
 static void

@@ -18,6 +18,8 @@ typedef struct
   int batch;          /* B, images at once */
   gboolean recompute; /* keep only the blocks' inputs: about a tenth of the memory for a third more work */
   double smoothing;   /* of labels */
+  double loss_balance; /* b: a token of scale s weighs pn_s^-2b in the gradient, over their mean; 0: all alike
+                          (published), 1: all scales alike. Losses are reported without it */
   gboolean text_gradients; /* make the gradients of the text features, too */
   int loss_rows;      /* tokens whose logits are held at once; 0 for 1024 */
 } SwittiGradientsOptions;

@@ -6,11 +6,32 @@
 
 #include "switti-error.h"
 
+#include <math.h>
 #include <string.h>
 
 #define DEFAULT_LOSS_ROWS 1024
 
 /* -- life ------------------------------------------------------------------------------------------------------ */
+
+static gboolean
+upload_weights (SwittiGradients *self, GError **error)
+{
+  g_autofree float *weight = g_new (float, (gsize) self->rows);
+  double sum = 0;
+
+  for (int s = 0; s < self->config->schedule.n_scales; s++)
+    for (gint64 t = self->begin[s]; t < self->begin[s + 1]; t++)
+      {
+        weight[t] = (float) pow (self->config->schedule.side[s], -2 * self->options.loss_balance);
+        sum += weight[t];
+      }
+  for (gint64 r = 0; r < self->length; r++)
+    weight[r] *= (float) ((double) self->length / sum);
+  for (gint64 r = self->length; r < self->rows; r++)
+    weight[r] = weight[r - self->length];
+  SWITTI_RUN (self->device, upload, self->row_weight, weight, (gsize) self->rows * sizeof (float));
+  return TRUE;
+}
 
 /* What depends on the configuration alone. */
 static gboolean
@@ -32,7 +53,7 @@ upload_tables (SwittiGradients *self, GError **error)
     SWITTI_RUN (self->device, upload, self->rope, rope, (gsize) self->length * row * sizeof (float));
   SWITTI_RUN (self->device, clear, self->latents,
               (gsize) (self->rows * self->config->latent) * sizeof (float));
-  return TRUE;
+  return self->row_weight == NULL || upload_weights (self, error);
 }
 
 SwittiGradients *
@@ -42,7 +63,7 @@ switti_gradients_new (SwittiParameters *parameters, const SwittiTransformerConfi
   g_autoptr (SwittiGradients) self = g_new0 (SwittiGradients, 1);
 
   g_assert (options->batch > 0 && options->loss_rows >= 0);
-  g_assert (options->smoothing >= 0 && options->smoothing < 1);
+  g_assert (options->smoothing >= 0 && options->smoothing < 1 && options->loss_balance >= 0);
   self->parameters = parameters;
   self->device = g_object_ref (switti_parameters_get_device (parameters));
   self->config_copy = *config;
@@ -246,7 +267,8 @@ run_loss_chunk (SwittiGradients *self, gint64 first, gint64 rows, double scale, 
   if (!switti_gradients_multiply (self, product, &self->head, input, self->logits, error)
       || !note_logits (self, first, rows, error))
     return FALSE;
-  SWITTI_RUN (self->device, cross_entropy, &cross_entropy, self->logits, self->codes + first, self->row_loss + first,
+  SWITTI_RUN (self->device, cross_entropy, &cross_entropy, self->logits, self->codes + first,
+              self->row_weight != NULL ? self->row_weight + first : NULL, self->row_loss + first,
               self->row_rank + first, backward ? self->d_logits : NULL);
   return !backward
          || switti_gradients_multiply_backward (self, product, &self->head, input, self->d_logits,

@@ -71,6 +71,7 @@ switti_trainer_new (SwittiTrainingModel *model, const SwittiTrainingOptions *opt
     .batch = batch,
     .recompute = options->use_gradient_checkpointing,
     .smoothing = options->ls,
+    .loss_balance = options->loss_balance,
     .loss_rows = options->loss_rows,
     .text_gradients = model->n_parts > 1,
   };

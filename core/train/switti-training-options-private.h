@@ -39,7 +39,8 @@ typedef struct
   /* optimization */
   char *opt, *sche;
   int fp16, bs, grad_accum, max_iters;
-  double tblr, wp, wp0, wpe, twd, twde, tclip, ls, adam_beta1, adam_beta2, ema, drop_path_rate, uncond_proba;
+  double tblr, wp, wp0, wpe, twd, twde, tclip, ls, loss_balance;
+  double adam_beta1, adam_beta2, ema, drop_path_rate, uncond_proba;
   double embed_noise_std;
   gboolean use_gradient_checkpointing;
   int loss_rows;

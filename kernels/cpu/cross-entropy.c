@@ -12,6 +12,7 @@ typedef struct
   const SwittiCrossEntropy *op;
   const float *logits;
   int32_t target;
+  float gradient_scale;
   void *d_logits;
 } Row;
 
@@ -60,7 +61,7 @@ SWITTI_INLINE void
 store_gradient (const Row *row, SwittiDtype dtype, float log_sum)
 {
   const SwittiCrossEntropy *op = row->op;
-  const float scale = op->gradient_scale, spread = op->smoothing / (float) op->v;
+  const float scale = row->gradient_scale, spread = op->smoothing / (float) op->v;
   const float own = switti_exp (row->logits[row->target] - log_sum);
 
 #pragma omp simd
@@ -88,7 +89,7 @@ loss_of (const Row *row, int32_t *rank)
 
 static SwittiKernelStatus
 cross_entropy (SwittiKernelContext *context, const SwittiCrossEntropy *op, const float *logits, const int32_t *target,
-               float *loss, int32_t *rank, void *d_logits)
+               const float *weight, float *loss, int32_t *rank, void *d_logits)
 {
   for (int64_t r = 0; r < op->rows; r++)
     if (target[r] < 0 || target[r] >= op->v)
@@ -96,7 +97,14 @@ cross_entropy (SwittiKernelContext *context, const SwittiCrossEntropy *op, const
 #pragma omp parallel for num_threads(context->n_threads) schedule(static)
   for (int64_t r = 0; r < op->rows; r++)
     {
-      const Row row = { op, logits + r * op->v, target[r], switti_at_mutable (op->d_dtype, d_logits, r * op->v) };
+      const Row row = {
+        .op = op,
+        .logits = logits + r * op->v,
+        .target = target[r],
+        .gradient_scale = op->gradient_scale * (weight != NULL ? weight[r] : 1.0f),
+        .d_logits = switti_at_mutable (op->d_dtype, d_logits, r * op->v),
+      };
+
       loss[r] = loss_of (&row, &rank[r]);
     }
   return SWITTI_KERNEL_OK;

@@ -10,7 +10,9 @@ typedef struct
 {
   int rows, v;
   double smoothing, scale;
+  gboolean weighted;
   const gint32 *target;
+  const float *weight;
 } LossShape;
 
 static double
@@ -33,7 +35,7 @@ loss (double *const *in, const void *data)
   double total = 0;
 
   for (int r = 0; r < s->rows; r++)
-    total += s->scale * row_loss (s, in[0] + r * s->v, s->target[r]);
+    total += s->scale * (s->weight != NULL ? s->weight[r] : 1) * row_loss (s, in[0] + r * s->v, s->target[r]);
   return total;
 }
 
@@ -45,7 +47,7 @@ check_cross_entropy (SwittiKernelContext *context, LossShape s, SwittiDtype dtyp
                                   .gradient_scale = (float) s.scale, .d_dtype = dtype };
   g_autoptr (GRand) rand = g_rand_new_with_seed (8);
   g_autofree gint32 *target = g_new (gint32, s.rows), *rank = g_new (gint32, s.rows);
-  g_autofree float *losses = g_new (float, s.rows);
+  g_autofree float *losses = g_new (float, s.rows), *weight = s.weighted ? g_new (float, s.rows) : NULL;
   Operand logits = operand_new (SWITTI_DTYPE_F32, count, rand);
   g_autofree double *values = NULL;
   void *gradient = test_output (dtype, count);
@@ -58,10 +60,16 @@ check_cross_entropy (SwittiKernelContext *context, LossShape s, SwittiDtype dtyp
     }
   values = test_values (&logits);
   for (int r = 0; r < s.rows; r++)
-    target[r] = g_rand_int_range (rand, 0, s.v);
+    {
+      target[r] = g_rand_int_range (rand, 0, s.v);
+      if (s.weighted)
+        weight[r] = (float) g_rand_double_range (rand, 0.25, 4);
+    }
   s.target = target;
-  g_assert_cmpint (switti_kernels_cpu ()->cross_entropy (context, &op, logits.data, target, losses, rank, gradient), ==,
-                   SWITTI_KERNEL_OK);
+  s.weight = weight;
+  g_assert_cmpint (switti_kernels_cpu ()->cross_entropy (context, &op, logits.data, target, weight, losses, rank,
+                                                         gradient),
+                   ==, SWITTI_KERNEL_OK);
   for (int r = 0; r < s.rows; r++)
     {
       const double *row = values + r * s.v;
@@ -76,16 +84,17 @@ check_cross_entropy (SwittiKernelContext *context, LossShape s, SwittiDtype dtyp
   if (dtype == SWITTI_DTYPE_F32)
     {
       /* In place, and the loss alone. */
-      g_assert_cmpint (switti_kernels_cpu ()->cross_entropy (context, &op, logits.data, target, losses, rank, NULL), ==,
-                       SWITTI_KERNEL_OK);
-      g_assert_cmpint (switti_kernels_cpu ()->cross_entropy (context, &op, logits.data, target, losses, rank,
+      g_assert_cmpint (switti_kernels_cpu ()->cross_entropy (context, &op, logits.data, target, weight, losses, rank,
+                                                             NULL),
+                       ==, SWITTI_KERNEL_OK);
+      g_assert_cmpint (switti_kernels_cpu ()->cross_entropy (context, &op, logits.data, target, weight, losses, rank,
                                                              logits.data),
                        ==, SWITTI_KERNEL_OK);
       g_assert_cmpmem (logits.data, count * sizeof (float), gradient, count * sizeof (float));
     }
   target[0] = s.v;
-  g_assert_cmpint (switti_kernels_cpu ()->cross_entropy (context, &op, logits.data, target, losses, rank, NULL), ==,
-                   SWITTI_KERNEL_INVALID);
+  g_assert_cmpint (switti_kernels_cpu ()->cross_entropy (context, &op, logits.data, target, NULL, losses, rank, NULL),
+                   ==, SWITTI_KERNEL_INVALID);
   g_aligned_free (gradient);
   operand_clear (&logits);
 }
@@ -95,7 +104,8 @@ test_cross_entropy (void)
 {
   /* The small ones are compared in full, targets among them. */
   static const LossShape shapes[] = {
-    { 1, 1, 0, 1, NULL }, { 3, 7, 0, 0.25, NULL }, { 5, 9, 0.3, 1, NULL }, { 5, 2050, 0.1, 1, NULL },
+    { 1, 1, 0, 1, FALSE, NULL, NULL },   { 3, 7, 0, 0.25, TRUE, NULL, NULL },   { 5, 9, 0.3, 1, FALSE, NULL, NULL },
+    { 4, 9, 0.3, 0.5, TRUE, NULL, NULL }, { 5, 2050, 0.1, 1, FALSE, NULL, NULL },
   };
 
   for (gsize isa = 0; isa < G_N_ELEMENTS (test_isas); isa++)
