@@ -39,9 +39,10 @@ gboolean switti_cache_digest_weights (SwittiWeights *weights, guint8 digest[SWIT
 /* The key of an image's codes; `image` is its file's SHA-256, `vae` the digest of the weights. */
 void switti_cache_codes_key (const guint8 image[SWITTI_CACHE_KEY_BYTES], const guint8 vae[SWITTI_CACHE_KEY_BYTES],
                              int resolution, gboolean is_mirrored, guint8 key[SWITTI_CACHE_KEY_BYTES]);
-/* The key of a caption's features; `encoders`: one digest each of both text encoders' weights. */
-void switti_cache_text_key (const guint8 encoders[2][SWITTI_CACHE_KEY_BYTES], const char *caption,
-                            guint8 key[SWITTI_CACHE_KEY_BYTES]);
+/* The key of a caption's features; `encoders`: digests of both text encoders and of how they compute; ids: n of each
+ * one's tokens. */
+void switti_cache_text_key (const guint8 encoders[2][SWITTI_CACHE_KEY_BYTES], const gint32 *const ids[2],
+                            const int n_ids[2], guint8 key[SWITTI_CACHE_KEY_BYTES]);
 
 /* An image's codes, of all scales, with its original size. get: FALSE where there is no entry of n_codes codes. */
 gboolean switti_cache_get_codes (SwittiCache *self, const guint8 key[SWITTI_CACHE_KEY_BYTES], gsize n_codes,

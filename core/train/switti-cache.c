@@ -155,14 +155,19 @@ switti_cache_codes_key (const guint8 image[SWITTI_CACHE_KEY_BYTES], const guint8
 }
 
 void
-switti_cache_text_key (const guint8 encoders[2][SWITTI_CACHE_KEY_BYTES], const char *caption,
-                       guint8 key[SWITTI_CACHE_KEY_BYTES])
+switti_cache_text_key (const guint8 encoders[2][SWITTI_CACHE_KEY_BYTES], const gint32 *const ids[2],
+                       const int n_ids[2], guint8 key[SWITTI_CACHE_KEY_BYTES])
 {
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
 
   digest_update_text (checksum, TEXT_VERSION);
   digest_update (checksum, encoders, 2 * SWITTI_CACHE_KEY_BYTES);
-  digest_update_text (checksum, caption);
+  for (int i = 0; i < 2; i++)
+    {
+      digest_update_number (checksum, n_ids[i]);
+      for (int j = 0; j < n_ids[i]; j++)
+        digest_update_number (checksum, ids[i][j]);
+    }
   digest_end (checksum, key);
 }
 

@@ -7,6 +7,7 @@
 #include "switti-error.h"
 #include "switti-random-private.h"
 #include "switti-schedule-private.h"
+#include "switti-text-cache-private.h"
 #include "switti-text-encoder-private.h"
 #include "switti-text-gradients-private.h"
 #include "switti-tokenizer-private.h"
@@ -27,6 +28,7 @@ struct _SwittiTrainer
   SwittiGradients *gradients;
   SwittiTextGradients *text_gradients[2]; /* one of these two kinds: the trained one */
   SwittiTextEncoder *text_encoders[2];
+  SwittiTextCache *text_cache; /* NULL without --cache-text */
   float *flat[SWITTI_N_PARTS]; /* the gradients of all parts */
 
   float *latents;    /* host (B, L - 1, Z) */
@@ -97,6 +99,12 @@ switti_trainer_new (SwittiTrainingModel *model, const SwittiTrainingOptions *opt
   if (self->gradients == NULL || !make_text (self, error))
     return NULL;
   self->flat[SWITTI_PART_TRANSFORMER] = switti_gradients_get_values (self->gradients);
+  if (options->cache_text)
+    {
+      self->text_cache = switti_text_cache_new (model, options, error);
+      if (self->text_cache == NULL)
+        return NULL;
+    }
   return g_steal_pointer (&self);
 }
 
@@ -107,6 +115,7 @@ switti_trainer_free (SwittiTrainer *self)
     return;
   switti_gradients_free (self->gradients);
   switti_codes_free (self->codes);
+  switti_text_cache_free (self->text_cache);
   for (int i = 0; i < 2; i++)
     {
       switti_text_gradients_free (self->text_gradients[i]);
@@ -167,9 +176,9 @@ tokenize (SwittiTrainer *self, const SwittiTrainingImages *images, gboolean drop
     }
 }
 
-/* The captions' features, to where the transformer reads them. */
+/* The captions' features, to where the transformer reads them: by the encoders. */
 static gboolean
-encode_text (SwittiTrainer *self, GError **error)
+compute_text (SwittiTrainer *self, GError **error)
 {
   const gint64 stride = self->model->transformer.context_dim;
   float *context = switti_gradients_get_context (self->gradients);
@@ -187,6 +196,24 @@ encode_text (SwittiTrainer *self, GError **error)
         return FALSE;
     }
   return TRUE;
+}
+
+/* The same from the cache, where it has all of them. */
+static gboolean
+encode_text (SwittiTrainer *self, GError **error)
+{
+  float *context = switti_gradients_get_context (self->gradients);
+  float *pooled = switti_gradients_get_pooled (self->gradients);
+  const gint32 *const ids[2] = { self->ids[0], self->ids[1] };
+  const int *const n_valid[2] = { self->n_valid[0], self->n_valid[1] };
+  gboolean is_there = FALSE;
+
+  if (self->text_cache == NULL)
+    return compute_text (self, error);
+  return switti_text_cache_get (self->text_cache, self->batch, ids, n_valid, context, pooled, &is_there, error)
+         && (is_there
+             || (compute_text (self, error)
+                 && switti_text_cache_put (self->text_cache, self->batch, ids, n_valid, context, pooled, error)));
 }
 
 static gboolean

@@ -22,6 +22,7 @@ typedef struct
   gboolean hflip;
   int max_bad, workers;
   char *cache;
+  gboolean cache_text;
   /* models */
   char *vae, *text, *init, *resume;
   gboolean train_text;

@@ -39,6 +39,7 @@ const SwittiOptionInfo switti_training_option_info[] = {
   INTEGER ("workers", workers, 0, 256, "0", N_ ("Threads that decode images; 0: choose")),
   STRING ("cache", cache, NULL, N_ ("Folder for the images' codes (default: cache in the output folder)"),
           N_ ("FOLDER")),
+  SWITCH ("cache-text", cache_text, "false", N_ ("Keep the captions' features there, too")),
   /* models */
   STRING ("vae", vae, NULL, N_ ("Model whose VAE makes the codes (default: that of --init)"), N_ ("MODEL")),
   STRING ("text", text, NULL, N_ ("Model whose tokenizers and text encoders are used (default: that of --vae)"),
@@ -300,6 +301,8 @@ switti_training_options_check (const SwittiTrainingOptions *self, GError **error
     return refuse (_ ("Say which model's VAE makes the codes: --vae MODEL, or --init MODEL to begin from it."), error);
   if ((self->text_width != NULL || self->text_depth != NULL) && !self->train_text)
     return refuse (_ ("--text-width and --text-depth are for new text encoders: add --train-text."), error);
+  if (self->cache_text && self->train_text)
+    return refuse (_ ("Features of text encoders that are trained change at each step: leave out --cache-text."), error);
   return switti_training_options_parse_pair (self->text_width, "text-width", pair, error)
          && switti_training_options_parse_pair (self->text_depth, "text-depth", pair, error);
 }

@@ -347,17 +347,19 @@ test_entries (void)
 static void
 test_keys (void)
 {
-  guint8 image[SWITTI_CACHE_KEY_BYTES] = { 1 }, vae[SWITTI_CACHE_KEY_BYTES] = { 2 }, keys[7][SWITTI_CACHE_KEY_BYTES];
+  guint8 image[SWITTI_CACHE_KEY_BYTES] = { 1 }, vae[SWITTI_CACHE_KEY_BYTES] = { 2 }, keys[8][SWITTI_CACHE_KEY_BYTES];
   guint8 encoders[2][SWITTI_CACHE_KEY_BYTES] = { { 3 }, { 4 } };
+  static const gint32 ids[] = { 1, 2, 3, 4 };
 
   switti_cache_codes_key (image, vae, 256, FALSE, keys[0]);
   switti_cache_codes_key (vae, vae, 256, FALSE, keys[1]);
   switti_cache_codes_key (image, image, 256, FALSE, keys[2]);
   switti_cache_codes_key (image, vae, 512, FALSE, keys[3]);
   switti_cache_codes_key (image, vae, 256, TRUE, keys[4]);
-  switti_cache_text_key (encoders, "a cat", keys[5]);
-  switti_cache_text_key (encoders, "a cap", keys[6]);
-  for (int i = 0; i < 7; i++)
+  switti_cache_text_key (encoders, (const gint32 *[]){ ids, ids }, (int[]){ 3, 2 }, keys[5]);
+  switti_cache_text_key (encoders, (const gint32 *[]){ ids, ids }, (int[]){ 2, 3 }, keys[6]);
+  switti_cache_text_key (encoders, (const gint32 *[]){ ids + 1, ids }, (int[]){ 3, 2 }, keys[7]);
+  for (int i = 0; i < 8; i++)
     for (int j = 0; j < i; j++)
       g_assert_true (memcmp (keys[i], keys[j], SWITTI_CACHE_KEY_BYTES) != 0);
 }

@@ -51,7 +51,7 @@ def check_sample(tap, training, model):
 
 
 def check_eval(tap, training, model):
-    """The figures of a model, by batches of any size; and the loss that the training itself finds on the same images."""
+    """The figures of a model, by batches of any size; and the loss that the training finds on the same images."""
     found, names = {}, training.folder / 'eval.json'
     for size in (1, 3, 4):  # of 4 images: one by one; 3, and one alone; all at once
         result = run(training, 'eval', '--model', model, '--data-path', training.folder / 'data', '--bs', size,
@@ -139,6 +139,26 @@ def check_codes_of_vae(tap, training):
     tap.check(result.returncode == 0, 'vae/--vae', result.stderr)
 
 
+def check_text_cache(tap, training):
+    """Features from the disk give the bits that the text encoders give."""
+    frozen = {'train_text': None, 'text_width': None, 'text_depth': None, 'max_iters': 3, 'save_iters': 3}
+    place = training.folder / 'features'
+    first = training.run('plain', **frozen)
+    states = [training.state('plain')]
+    for out in ('filling', 'filled'):
+        result = training.run(out, **frozen, cache=place, cache_text='true')
+        states.append(training.state(out))
+        tap.check(result.returncode == 0, f'cache/{out}', result.stderr, first.stderr)
+    entries = sorted((place / 'text').glob('*/*'))
+    tap.check(states[0] == states[1] == states[2] and len(entries) > 5, 'cache/the same bits', len(entries))
+    for entry in entries:
+        entry.write_bytes(entry.read_bytes()[:-1] + b'?')
+    result = training.run('broken', **frozen, cache=place, cache_text='true')
+    tap.check(training.state('broken') == states[0], 'cache/broken entries are made again', result.stderr)
+    result = training.run('wrong', cache_text='true')
+    tap.check(result.returncode == 2 and '--cache-text' in result.stderr, 'cache/--train-text', result.stderr)
+
+
 def main():
     tap = Tap()
     with Training() as training:
@@ -151,6 +171,7 @@ def main():
         check_eval_of_vae(tap, training)
         check_vae_of_model(tap, training, model)
         check_codes_of_vae(tap, training)
+        check_text_cache(tap, training)
     return tap.end()
 
 
