@@ -302,7 +302,8 @@ switti_training_options_check (const SwittiTrainingOptions *self, GError **error
   if ((self->text_width != NULL || self->text_depth != NULL) && !self->train_text)
     return refuse (_ ("--text-width and --text-depth are for new text encoders: add --train-text."), error);
   if (self->cache_text && self->train_text)
-    return refuse (_ ("Features of text encoders that are trained change at each step: leave out --cache-text."), error);
+    return refuse (_ ("Features of text encoders that are trained change at each step: leave out --cache-text."),
+                   error);
   return switti_training_options_parse_pair (self->text_width, "text-width", pair, error)
          && switti_training_options_parse_pair (self->text_depth, "text-depth", pair, error);
 }
