@@ -15,6 +15,7 @@
 #define MAX_INDEX_BYTES (16 << 20)
 #define MAX_CARD_BYTES (1 << 20)
 #define MAX_SHARDS 1000
+#define MAIN_REVISION "main"
 
 /* -- small files ----------------------------------------------------------------------------------------------- */
 
@@ -167,6 +168,41 @@ open_files (SwittiDownloadPart *self, SwittiHttp *http, GCancellable *cancellabl
   return FALSE;
 }
 
+/* What else is fetched of the repository is of the same commit. */
+static void
+take_commit (SwittiDownloadPart *self)
+{
+  const char *commit = switti_remote_file_get_commit (self->files->pdata[0]);
+
+  if (commit == NULL)
+    return;
+  g_free (self->revision);
+  self->revision = g_strdup (commit);
+}
+
+/* At the commit that an earlier run has seen; a mirror that does not have it may have the same files all the same. */
+static gboolean
+open_noted_files (SwittiDownloadPart *self, SwittiHttp *http, gboolean is_noted, GCancellable *cancellable,
+                  GError **error)
+{
+  g_autoptr (GError) local = NULL;
+
+  if (!is_noted)
+    return open_files (self, http, cancellable, error);
+  if (open_files (self, http, cancellable, &local))
+    return TRUE;
+  if (!g_error_matches (local, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND))
+    {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return FALSE;
+    }
+  g_free (self->revision);
+  self->revision = g_strdup (MAIN_REVISION);
+  g_ptr_array_set_size (self->sources, 0);
+  g_ptr_array_set_size (self->files, 0);
+  return open_files (self, http, cancellable, error);
+}
+
 static gboolean
 open_source (SwittiDownloadPart *self, GCancellable *cancellable, GError **error)
 {
@@ -284,14 +320,12 @@ add_versions (SwittiDownloadPart *self, JsonBuilder *builder)
 void
 switti_download_part_build_state (SwittiDownloadPart *self, JsonBuilder *builder)
 {
-  const char *commit = switti_remote_file_get_commit (self->files->pdata[0]);
-
   json_builder_set_member_name (builder, self->entry->folder);
   json_builder_begin_object (builder);
   json_builder_set_member_name (builder, "repository");
   json_builder_add_string_value (builder, self->entry->repository);
   json_builder_set_member_name (builder, "revision");
-  json_builder_add_string_value (builder, commit != NULL ? commit : self->revision);
+  json_builder_add_string_value (builder, self->revision);
   json_builder_set_member_name (builder, "files");
   add_versions (self, builder);
   json_builder_end_object (builder);
@@ -332,11 +366,13 @@ switti_download_part_open (SwittiHttp *http, const SwittiCatalogueModel *model, 
 
   self->entry = &model->parts[which];
   self->which = which;
-  self->revision = g_strdup (revision != NULL ? revision : "main");
+  self->revision = g_strdup (revision != NULL ? revision : MAIN_REVISION);
   self->files = g_ptr_array_new_with_free_func ((GDestroyNotify) switti_remote_file_free);
   self->sources = g_ptr_array_new_with_free_func ((GDestroyNotify) switti_byte_source_unref);
-  if (!open_files (self, http, cancellable, error) || !check_state (self, state, error) ||
-      !open_source (self, cancellable, error) || !plan (self, http, model, which, dtype, cancellable, error) ||
+  if (!open_noted_files (self, http, revision != NULL, cancellable, error) || !check_state (self, state, error))
+    return NULL;
+  take_commit (self);
+  if (!open_source (self, cancellable, error) || !plan (self, http, model, which, dtype, cancellable, error) ||
       !switti_download_part_fetch (self, http, "README.md", MAX_CARD_BYTES, &card, cancellable, error))
     return NULL;
   self->stated_licence = card != NULL ? read_licence (card) : g_strdup ("");

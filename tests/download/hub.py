@@ -49,17 +49,28 @@ http {{
       return 302 http://127.0.0.1:{ranges}$uri;
     }}
   }}
+  server {{
+    # The same files, of a commit with another name.
+    listen 127.0.0.1:{elsewhere};
+    root {root};
+    rewrite ^(.*)/resolve/76543210fedcba9876543210fedcba9876543210/(.*)$ $1/resolve/main/$2;
+    location ~ \\.(safetensors|pt)$ {{
+      include {prefix}/links.conf;
+      add_header X-Repo-Commit 76543210fedcba9876543210fedcba9876543210 always;
+      return 302 http://127.0.0.1:{ranges}$uri;
+    }}
+  }}
 }}
 """
 
 
 class Nginx:
-    """The files under `root`, on three ports: with ranges, without, and as links to the first."""
+    """The files under `root`, on four ports: with ranges, without, and twice as links to the first."""
 
     def __init__(self, root, prefix, program):
         os.makedirs(prefix, exist_ok=True)
         self.prefix = prefix
-        self.ports = {name: free_port() for name in ("ranges", "whole", "linking")}
+        self.ports = {name: free_port() for name in ("ranges", "whole", "linking", "elsewhere")}
         with open(os.path.join(prefix, "links.conf"), "w") as file:
             file.write(links(root))
         with open(os.path.join(prefix, "nginx.conf"), "w") as file:
@@ -129,6 +140,7 @@ class Faults:
         self.delay = 0.0  # seconds for each 64 KiB
         self.kill = None  # (bytes in all, process): sent a signal when that much went out
         self.signal = signal.SIGKILL
+        self.kill_at = None  # (end of a path, process): sent the signal when that is asked for
         self.at = None  # (bytes in all, function): called when that much went out
         self.sent = 0  # bytes in all
         self.random = random.Random(7)
@@ -191,6 +203,8 @@ class Proxy:
 
     def forward(self, handler):
         faults = self.faults
+        if faults.kill_at and handler.path.endswith(faults.kill_at[0]):
+            os.kill(faults.kill_at[1], faults.signal)
         hit = faults.only is None or faults.only in handler.path
         if hit and faults.refuse and faults.refuse[2] > 0:
             status, headers, count = faults.refuse

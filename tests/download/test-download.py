@@ -260,6 +260,25 @@ def linked(test):
     test.same(folder)
 
 
+def other_mirror(test):
+    """It goes on at a mirror that has the same files, but not the commit that was noted."""
+    folder = test.folder()
+    ranges, test.proxy.target = test.proxy.target, test.nginx.ports["linking"]
+    try:
+        process = test.start(folder, test.proxy.address())
+        test.proxy.faults.kill_at = ("patch14/resolve/0123456789abcdef0123456789abcdef01234567/vocab.json", process.pid)
+        check(test.finish(process).status == -signal.SIGKILL, "it was not killed")
+    finally:
+        test.proxy.target = ranges
+    test.proxy.reset()
+    test.nginx.clear_log()
+    result = test.run(folder, test.nginx.address("elsewhere"))
+    check(result.status == 0 and "from an earlier download" in result.out, result.err)
+    again = sum(int(line.split("] ")[1].split()[1]) for line in test.nginx.log() if " GET " in line and "VAE" in line)
+    check(again < 12_000_000, f"{again} bytes of the VAE were fetched again")
+    test.same(folder)
+
+
 def damaged(test):
     path = os.path.join(models.folder_of(test.root, "yresearch/VQVAE-Switti"), "vae_ft_checkpoint.pt")
     folder = test.folder()
@@ -419,8 +438,9 @@ def asynchronous(test):
     test.same(folder)
 
 
-TESTS = (dry_run, agreement, whole_model, again, other_model, cut, killed, interrupted, whole_files, linked, damaged,
-         changed_on_the_way, refusals, truncated, full_disk, proxied, asynchronous, changed_in_between)
+TESTS = (dry_run, agreement, whole_model, again, other_model, cut, killed, interrupted, whole_files, linked,
+         other_mirror, damaged, changed_on_the_way, refusals, truncated, full_disk, proxied, asynchronous,
+         changed_in_between)
 
 
 def main():
