@@ -22,6 +22,7 @@ struct _SwittiTrainer
   const SwittiTrainingOptions *options;
   SwittiDevice *device;
   int batch; /* B */
+  gsize length, trained; /* L of all scales, and of those that are trained */
   SwittiLearningSchedule schedule;
   SwittiRandom captions; /* decides which are dropped */
   SwittiCodes *codes;
@@ -32,6 +33,8 @@ struct _SwittiTrainer
   float *flat[SWITTI_N_PARTS]; /* the gradients of all parts */
 
   float *latents;    /* host (B, L - 1, Z) */
+  float *first_latents; /* host (B, trained - 1, Z), as first_codes (B, trained); NULL where all scales are trained */
+  gint32 *first_codes;
   gint32 *ids[2];    /* host (B, T) */
   int *n_valid[2];   /* host (B) */
   int n_added;       /* parts of this step so far */
@@ -77,15 +80,24 @@ switti_trainer_new (SwittiTrainingModel *model, const SwittiTrainingOptions *opt
     .loss_rows = options->loss_rows,
     .text_gradients = model->n_parts > 1,
   };
-  const gsize length = (gsize) switti_schedule_length (&model->transformer.schedule);
+  SwittiTransformerConfig config = model->transformer;
 
   g_assert (batch > 0);
+  if (options->train_scales > 0)
+    config.schedule.n_scales = MIN (options->train_scales, config.schedule.n_scales);
   self->model = model;
   self->options = options;
   self->device = g_object_ref (model->device);
   self->batch = batch;
   self->captions = switti_random_new (options->seed, "captions");
-  self->latents = g_new (float, (gsize) batch * (length - 1) * (gsize) model->transformer.latent);
+  self->length = (gsize) switti_schedule_length (&model->transformer.schedule);
+  self->trained = (gsize) switti_schedule_length (&config.schedule);
+  self->latents = g_new (float, (gsize) batch * (self->length - 1) * (gsize) config.latent);
+  if (self->trained < self->length)
+    {
+      self->first_latents = g_new (float, (gsize) batch * (self->trained - 1) * (gsize) config.latent);
+      self->first_codes = g_new (gint32, (gsize) batch * self->trained);
+    }
   for (int i = 0; i < 2; i++)
     {
       self->ids[i] = g_new (gint32, (gsize) batch * SWITTI_TEXT_LENGTH);
@@ -94,8 +106,7 @@ switti_trainer_new (SwittiTrainingModel *model, const SwittiTrainingOptions *opt
   self->codes = switti_codes_new (self->device, &model->vae, model->vae_weights, batch, error);
   if (self->codes == NULL || !switti_training_options_get_learning (options, &self->schedule, error))
     return NULL;
-  self->gradients = switti_gradients_new (model->parameters[SWITTI_PART_TRANSFORMER], &model->transformer, &gradients,
-                                          error);
+  self->gradients = switti_gradients_new (model->parameters[SWITTI_PART_TRANSFORMER], &config, &gradients, error);
   if (self->gradients == NULL || !make_text (self, error))
     return NULL;
   self->flat[SWITTI_PART_TRANSFORMER] = switti_gradients_get_values (self->gradients);
@@ -124,6 +135,8 @@ switti_trainer_free (SwittiTrainer *self)
       g_free (self->n_valid[i]);
     }
   g_free (self->latents);
+  g_free (self->first_latents);
+  g_free (self->first_codes);
   g_object_unref (self->device);
   g_free (self);
 }
@@ -245,6 +258,25 @@ switti_trainer_begin_step (SwittiTrainer *self, GError **error)
   return switti_gradients_clear (self->gradients, error);
 }
 
+/* What the trained scales are given and have to say, where they are only the first ones of all. */
+static void
+pick_first_scales (SwittiTrainer *self, SwittiTrainingBatch *batch)
+{
+  const gsize given = (self->trained - 1) * (gsize) self->model->transformer.latent;
+  const gsize all = (self->length - 1) * (gsize) self->model->transformer.latent;
+
+  if (self->first_codes == NULL)
+    return;
+  for (gsize b = 0; b < (gsize) self->batch; b++)
+    {
+      memcpy (self->first_latents + b * given, batch->latents + b * all, given * sizeof (float));
+      memcpy (self->first_codes + b * self->trained, batch->codes + b * self->length,
+              self->trained * sizeof (gint32));
+    }
+  batch->latents = self->first_latents;
+  batch->codes = self->first_codes;
+}
+
 /* What the gradients are computed from; text features are put where they belong. */
 static gboolean
 prepare (SwittiTrainer *self, const SwittiTrainingImages *images, gboolean drops, SwittiTrainingBatch *batch,
@@ -253,8 +285,10 @@ prepare (SwittiTrainer *self, const SwittiTrainingImages *images, gboolean drops
   g_assert (images->n == self->batch);
   tokenize (self, images, drops);
   *batch = (SwittiTrainingBatch){ self->latents, images->codes, self->n_valid[1], images->heights, images->widths };
-  return switti_codes_get_latents (self->codes, self->batch, images->codes, self->latents, error)
-         && encode_text (self, error);
+  if (!switti_codes_get_latents (self->codes, self->batch, images->codes, self->latents, error))
+    return FALSE;
+  pick_first_scales (self, batch);
+  return encode_text (self, error);
 }
 
 static void
@@ -307,7 +341,7 @@ switti_trainer_finish_step (SwittiTrainer *self, gint64 step, SwittiStepReport *
     .loss = self->loss,
     .rate = switti_learning_schedule_rate (&self->schedule, step),
     .decay = switti_learning_schedule_decay (&self->schedule, step),
-    .tokens = (gint64) self->n_added * self->batch * switti_schedule_length (&self->model->transformer.schedule)
+    .tokens = (gint64) self->n_added * self->batch * (gint64) self->trained
               * switti_training_model_get_n_ranks (self->model),
   };
   report->loss.loss /= self->n_added;

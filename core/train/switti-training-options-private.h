@@ -39,7 +39,7 @@ typedef struct
   double ini, hd, aln, alng;
   /* optimization */
   char *opt, *sche;
-  int fp16, bs, grad_accum, max_iters;
+  int fp16, bs, grad_accum, max_iters, train_scales;
   double tblr, wp, wp0, wpe, twd, twde, tclip, ls, loss_balance;
   double adam_beta1, adam_beta2, ema, drop_path_rate, uncond_proba;
   double embed_noise_std;

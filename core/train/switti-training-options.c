@@ -91,6 +91,8 @@ const SwittiOptionInfo switti_training_option_info[] = {
   NUMBER ("twde", twde, 0, 10, "0", N_ ("Weight decay at the last step; 0: as --twd")),
   NUMBER ("tclip", tclip, 0, 1e9, "1", N_ ("Largest norm of the gradient; 0: any")),
   NUMBER ("ls", ls, 0, 0.99, "0", N_ ("Label smoothing")),
+  INTEGER ("train-scales", train_scales, 0, SWITTI_MAX_SCALES, "0",
+           N_ ("Train only so many of the coarsest scales, where the prompt decides most; 0: all")),
   NUMBER ("loss-balance", loss_balance, 0, 1, "0",
           N_ ("How much the coarse scales weigh: 0 as many tokens as they have, 1 as the fine ones")),
   NUMBER ("adam-beta1", adam_beta1, 0, 0.999999, "0.9", N_ ("Decay of AdamW's first moment")),

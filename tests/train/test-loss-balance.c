@@ -1,4 +1,4 @@
-/* test-loss-balance.c - how much the tokens of each scale weigh in the gradient
+/* test-loss-balance.c - how much the tokens of each scale weigh in the gradient, and the first scales alone
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  */
@@ -8,6 +8,7 @@
 #include "switti-tokenizer-private.h"
 
 #include <math.h>
+#include <string.h>
 
 #define BATCH 2
 #define POSITIONS 14 /* of the scales 1 2 3 */
@@ -138,6 +139,53 @@ test_balance (gconstpointer data)
   g_assert_cmpfloat (fabs ((losses[1] - losses[0]) / (2 * step * squares) - 1), <, 2e-3);
 }
 
+/* A scale sees nothing of the finer ones: alone with the coarser ones it has the loss that it has among all. What
+ * differs is how rows are shared out in products, so a few units in the last place. */
+static void
+test_first_scales (gconstpointer data)
+{
+  const gboolean ar = GPOINTER_TO_INT (data);
+  const SwittiGradientsOptions options = { .batch = BATCH };
+  const int kept = 2, positions = 1 + 4;
+  SwittiTransformerConfig whole = config, first;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SwittiDevice) device = fixture_device (1);
+  g_autoptr (SwittiParameters) parameters = NULL;
+  g_autoptr (SwittiGradients) all = NULL, few = NULL;
+  float latents[BATCH * (1 + 4 - 1) * LATENT];
+  gint32 codes[BATCH * (1 + 4)];
+  SwittiTrainingLoss all_loss, few_loss;
+  SwittiTrainingBatch batch;
+  Inputs inputs;
+
+  whole.ar = ar;
+  first = whole;
+  first.schedule.n_scales = kept;
+  inputs_init (&inputs);
+  parameters = switti_transformer_parameters_new (device, &whole, SWITTI_DTYPE_F32, &error);
+  g_assert_no_error (error);
+  g_assert_true (switti_parameters_initialise (parameters, 5, 0.2, &error));
+  all = switti_gradients_new (parameters, &whole, &options, &error);
+  few = switti_gradients_new (parameters, &first, &options, &error);
+  g_assert_no_error (error);
+  fill_text (device, all);
+  fill_text (device, few);
+  batch = (SwittiTrainingBatch){ .latents = inputs.latents, .codes = inputs.codes, .n_valid = inputs.n_valid };
+  g_assert_true (switti_gradients_evaluate (all, &batch, &all_loss, &error));
+  for (int b = 0; b < BATCH; b++)
+    {
+      memcpy (latents + b * (positions - 1) * LATENT, inputs.latents + b * (POSITIONS - 1) * LATENT,
+              (gsize) ((positions - 1) * LATENT) * sizeof (float));
+      memcpy (codes + b * positions, inputs.codes + b * POSITIONS, (gsize) positions * sizeof (gint32));
+    }
+  batch.latents = latents;
+  batch.codes = codes;
+  g_assert_true (switti_gradients_add (few, &batch, 1, &few_loss, &error));
+  for (int s = 0; s < kept; s++)
+    g_assert_cmpfloat (fabs (few_loss.scale_loss[s] - all_loss.scale_loss[s]), <, 1e-5);
+  g_assert_cmpfloat (few_loss.scale_loss[kept], ==, 0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -147,5 +195,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/loss-balance/tokens-alike", &balances[0], test_balance);
   g_test_add_data_func ("/loss-balance/half", &balances[1], test_balance);
   g_test_add_data_func ("/loss-balance/scales-alike", &balances[2], test_balance);
+  g_test_add_data_func ("/loss-balance/first-scales", GINT_TO_POINTER (FALSE), test_first_scales);
+  g_test_add_data_func ("/loss-balance/first-scales-ar", GINT_TO_POINTER (TRUE), test_first_scales);
   return g_test_run ();
 }
