@@ -19,6 +19,7 @@ struct _TrainImages
   SwittiLoaderOptions options;
   SwittiCodes *codes; /* the trainer's */
   gint32 *host;       /* (batch, L) */
+  double noise;       /* in the latents: then codes are new each time */
 };
 
 /* What codes depend on: the VAE's weights and the scales. */
@@ -75,7 +76,8 @@ train_images_new (const char *split, const SwittiTrainingModel *model, const Swi
   };
   self->host = g_new (gint32, (gsize) batch * self->options.n_codes);
   self->dataset = switti_dataset_open (options->data_path, split, (guint) options->max_bad, error);
-  if (self->dataset == NULL || !open_cache (self, model, options, error))
+  self->noise = is_validation ? 0 : options->embed_noise_std;
+  if (self->dataset == NULL || (self->noise == 0 && !open_cache (self, model, options, error)))
     return NULL;
   self->loader = switti_loader_new (self->dataset, &self->options, error);
   return self->loader != NULL ? g_steal_pointer (&self) : NULL;
@@ -117,9 +119,22 @@ train_say_reports (SwittiDataset *dataset)
 }
 
 static gboolean
+encode (TrainImages *self, const SwittiLoaderBatch *batch, int i, gint32 *codes, GError **error)
+{
+  const float *pixels
+      = batch->pixels + (gsize) i * (gsize) self->options.resolution * (gsize) self->options.resolution * 3;
+
+  if (self->noise > 0)
+    return switti_codes_encode_noisy (self->codes, pixels, self->noise, self->options.seed, batch->positions[i], codes,
+                                      error);
+  return switti_codes_encode (self->codes, 1, pixels, codes, error)
+         && switti_loader_store_codes (self->loader, i, codes, error);
+}
+
+static gboolean
 make_codes (TrainImages *self, const SwittiLoaderBatch *batch, GError **error)
 {
-  const gsize n_codes = self->options.n_codes, side = (gsize) self->options.resolution;
+  const gsize n_codes = self->options.n_codes;
 
   for (int i = 0; i < batch->n; i++)
     {
@@ -127,8 +142,7 @@ make_codes (TrainImages *self, const SwittiLoaderBatch *batch, GError **error)
 
       if (batch->has_codes[i])
         memcpy (codes, batch->codes + (gsize) i * n_codes, n_codes * sizeof (gint32));
-      else if (!switti_codes_encode (self->codes, 1, batch->pixels + (gsize) i * side * side * 3, codes, error)
-               || !switti_loader_store_codes (self->loader, i, codes, error))
+      else if (!encode (self, batch, i, codes, error))
         return FALSE;
     }
   return TRUE;

@@ -22,6 +22,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiCodes, switti_codes_free)
 
 /* pixels (n, R, R, 3) in [-1, 1] -> codes (n, L), both on the host. */
 gboolean switti_codes_encode (SwittiCodes *self, int n, const float *pixels, gint32 *codes, GError **error);
+/* The same for one image, with noise in its latent f before the nearest codes are looked for: sqrt (1 - n^2) f + n e, n
+ * being `deviation`, below 1, and e normal numbers that follow from seed and position. */
+gboolean switti_codes_encode_noisy (SwittiCodes *self, const float *pixels, double deviation, guint64 seed,
+                                    guint64 position, gint32 *codes, GError **error);
 /* codes (n, L) -> the pictures that they stand for (n, R, R, 3) u8, both on the host. Codes outside the codebook are
  * SWITTI_ERROR_ARGUMENT. */
 gboolean switti_codes_decode (SwittiCodes *self, int n, const gint32 *codes, guint8 *rgb, GError **error);

@@ -6,9 +6,11 @@
 
 #include "switti-error.h"
 #include "switti-pyramid-private.h"
+#include "switti-random-private.h"
 #include "switti-vae-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <math.h>
 #include <string.h>
 
 #define PIXELS_PER_LATENT 16
@@ -109,12 +111,11 @@ reorder (const SwittiCodes *self, int n, gint32 *images, gint32 *scales, gboolea
     }
 }
 
-gboolean
-switti_codes_encode (SwittiCodes *self, int n, const float *pixels, gint32 *codes, GError **error)
+/* pixels -> self->latent */
+static gboolean
+encode_latents (SwittiCodes *self, int n, const float *pixels, GError **error)
 {
   const gsize side = (gsize) last_side (self) * PIXELS_PER_LATENT, count = side * side * 3;
-  gint32 *scales[SWITTI_MAX_SCALES];
-  gint64 begin = 0;
 
   g_assert (n > 0 && n <= self->max_batch);
   if (self->image == NULL)
@@ -122,19 +123,55 @@ switti_codes_encode (SwittiCodes *self, int n, const float *pixels, gint32 *code
                                        _ ("the images"), error);
   if (self->image == NULL)
     return FALSE;
+  SWITTI_RUN (self->device, upload, self->image, pixels, (gsize) n * count * sizeof (float));
+  return switti_vae_encode (self->vae, n, (int) last_side (self), self->image, self->latent, NULL, error);
+}
+
+/* self->latent -> codes */
+static gboolean
+choose_codes (SwittiCodes *self, int n, gint32 *codes, GError **error)
+{
+  gint32 *scales[SWITTI_MAX_SCALES];
+  gint64 begin = 0;
+
   for (int s = 0; s < self->config.schedule.n_scales; s++)
     {
       scales[s] = self->codes + n * begin;
       begin += side_of (self, s) * side_of (self, s);
     }
-  SWITTI_RUN (self->device, upload, self->image, pixels, (gsize) n * count * sizeof (float));
-  if (!switti_vae_encode (self->vae, n, (int) last_side (self), self->image, self->latent, NULL, error)
-      || !switti_pyramid_encode (self->pyramid, n, self->latent, scales, error))
+  if (!switti_pyramid_encode (self->pyramid, n, self->latent, scales, error))
     return FALSE;
   SWITTI_RUN (self->device, download, self->host_codes, self->codes,
               (gsize) (n * self->length) * sizeof (gint32));
   reorder (self, n, codes, self->host_codes, TRUE);
   return TRUE;
+}
+
+gboolean
+switti_codes_encode (SwittiCodes *self, int n, const float *pixels, gint32 *codes, GError **error)
+{
+  return encode_latents (self, n, pixels, error) && choose_codes (self, n, codes, error);
+}
+
+gboolean
+switti_codes_encode_noisy (SwittiCodes *self, const float *pixels, double deviation, guint64 seed, guint64 position,
+                           gint32 *codes, GError **error)
+{
+  const gsize count = (gsize) (last_side (self) * last_side (self) * self->config.latent);
+  g_autofree char *purpose = g_strdup_printf ("noise of the latent at %" G_GUINT64_FORMAT, position);
+  const SwittiRandom random = switti_random_new (seed, purpose);
+  g_autofree float *latent = g_new (float, count), *noise = g_new (float, count);
+  const float kept = (float) sqrt (1 - deviation * deviation);
+
+  g_assert (deviation >= 0 && deviation <= 1);
+  if (!encode_latents (self, 1, pixels, error))
+    return FALSE;
+  SWITTI_RUN (self->device, download, latent, self->latent, count * sizeof (float));
+  switti_random_truncated_normal (&random, deviation, G_MAXDOUBLE, count, noise);
+  for (gsize i = 0; i < count; i++)
+    latent[i] = kept * latent[i] + noise[i];
+  SWITTI_RUN (self->device, upload, self->latent, latent, count * sizeof (float));
+  return choose_codes (self, 1, codes, error);
 }
 
 static gboolean

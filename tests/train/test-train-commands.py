@@ -159,6 +159,19 @@ def check_text_cache(tap, training):
     tap.check(result.returncode == 2 and '--cache-text' in result.stderr, 'cache/--train-text', result.stderr)
 
 
+def check_noise(tap, training):
+    """Noise in the latents makes other codes, the same again each run, of which none is kept."""
+    options = {'max_iters': 2, 'save_iters': 2, 'log_iters': 1}
+    losses = []
+    for out, noise in (('quiet', 0), ('noisy', 0.5), ('again', 0.5)):
+        result = training.run(out, **options, embed_noise_std=noise, cache=training.folder / out / 'codes')
+        losses.append([line['loss'] for line in training.log(out)])
+        tap.check(result.returncode == 0, f'noise/{out}', result.stderr)
+    tap.check(losses[0][0] != losses[1][0] and losses[1] == losses[2], 'noise/codes', losses)
+    tap.check((training.folder / 'quiet' / 'codes').exists() and not (training.folder / 'noisy' / 'codes').exists(),
+              'noise/cache')
+
+
 def main():
     tap = Tap()
     with Training() as training:
@@ -172,6 +185,7 @@ def main():
         check_vae_of_model(tap, training, model)
         check_codes_of_vae(tap, training)
         check_text_cache(tap, training)
+        check_noise(tap, training)
     return tap.end()
 
 
