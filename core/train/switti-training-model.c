@@ -220,6 +220,17 @@ make_vae_shape (SwittiTrainingModel *self, const SwittiTrainingOptions *options,
   return switti_training_options_get_schedule (options, &self->vae.schedule, error);
 }
 
+/* No code of a new codebook has been used. */
+static gboolean
+clear_hits (SwittiTrainingModel *self, GError **error)
+{
+  const SwittiParameter *hits = switti_parameters_find (self->parameters[0], SWITTI_VAE_HITS);
+
+  SWITTI_RUN (self->device, clear, switti_parameters_get_values (self->parameters[0]) + hits->offset,
+              hits->count * sizeof (float));
+  return TRUE;
+}
+
 SwittiTrainingModel *
 switti_training_model_new_vae (SwittiDevice *device, const SwittiTrainingOptions *options, GError **error)
 {
@@ -235,6 +246,7 @@ switti_training_model_new_vae (SwittiDevice *device, const SwittiTrainingOptions
   self->transformer.resolution = self->vae.schedule.side[self->vae.schedule.n_scales - 1] * PIXELS_PER_LATENT;
   self->parameters[0] = switti_vae_parameters_new_with_hits (device, &self->vae, error);
   if (self->parameters[0] == NULL || !switti_parameters_initialise (self->parameters[0], options->seed, 0, error)
+      || (self->vae_weights == NULL && !clear_hits (self, error))
       || (self->vae_weights != NULL && !switti_parameters_load (self->parameters[0], self->vae_weights, error))
       || !make_optimizers (self, options, error))
     return NULL;

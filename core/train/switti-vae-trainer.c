@@ -14,8 +14,8 @@
 
 #define PIXELS_PER_LATENT 16
 /* Of the mean of a code's use, at each part of a step: a code that was used like any other and then no more falls below
- * the limit after 390. */
-#define HITS_DECAY 0.99
+ * the limit after 194. */
+#define HITS_DECAY 0.98
 #define UNUSED 0.02 /* of an even share */
 
 struct _SwittiVaeTrainer
@@ -170,7 +170,9 @@ revive_code (SwittiVaeTrainer *self, gint64 step, int code, GError **error)
 static gboolean
 look_after_codes (SwittiVaeTrainer *self, gint64 step, SwittiVaeReport *report, GError **error)
 {
-  const gboolean revives = self->options->revive_iters > 0 && (step + 1) % self->options->revive_iters == 0;
+  /* The first step of a new codebook, of which no code has been used yet, puts it where the latents are. */
+  const gboolean revives
+      = self->options->revive_iters > 0 && (step == 0 || (step + 1) % self->options->revive_iters == 0);
   int n_used = 0;
 
   for (int v = 0; v < self->model->vae.vocab; v++)

@@ -69,7 +69,17 @@ is_zero (const float *values, gsize n)
   return TRUE;
 }
 
-/* The fourth step finds four codes unused, and moves them, and them alone, to what the latent left at some place. */
+static double
+sum_up (const float *values, int n)
+{
+  double sum = 0;
+
+  for (int i = 0; i < n; i++)
+    sum += values[i];
+  return sum;
+}
+
+/* The first step puts a new codebook to where the latents are; the fourth finds four codes unused, and moves them, and them alone, to what the latent left at some place. */
 static void
 test_revival (void)
 {
@@ -80,6 +90,7 @@ test_revival (void)
   g_autoptr (SwittiVaeTrainer) trainer = NULL;
   g_autofree float *pixels = fixture_input ("revival", 1, N_VALUES);
   float *codebook, *hits, *first, *second, *average, before[VOCAB][LATENT];
+  double sums[N_SCALES];
   gsize offset;
   SwittiVaeReport report;
 
@@ -95,18 +106,19 @@ test_revival (void)
   second = switti_optimizer_get_second_moment (model->optimizers[0]) + offset;
   average = switti_optimizer_get_average (model->optimizers[0]) + offset;
 
+  g_assert_true (is_zero (hits, N_SCALES * VOCAB));
   step (trainer, pixels, 0, &report);
-  g_assert_cmpfloat (report.usage, ==, 1); /* all begin as used */
+  /* Five places choose at most five codes. */
+  g_assert_cmpint (report.n_revived, >=, VOCAB - 5);
+  g_assert_cmpint (report.n_revived, <, VOCAB);
+  g_assert_cmpfloat_with_epsilon (report.usage, 1 - report.n_revived / (double) VOCAB, 1e-9);
   for (int s = 0; s < N_SCALES; s++)
-    {
-      double sum = 0;
-
-      for (int v = 0; v < VOCAB; v++)
-        sum += hits[s * VOCAB + v];
-      g_assert_cmpfloat_with_epsilon (sum, VOCAB, 1e-4); /* an even share is 1 */
-    }
+    sums[s] = sum_up (hits + s * VOCAB, VOCAB);
   step (trainer, pixels, 1, &report);
   g_assert_cmpint (report.n_revived, ==, 0);
+  g_assert_cmpfloat (report.usage, ==, 1);
+  for (int s = 0; s < N_SCALES; s++) /* an even share is 1 */
+    g_assert_cmpfloat_with_epsilon (sum_up (hits + s * VOCAB, VOCAB), 0.98 * sums[s] + 0.02 * VOCAB, 1e-4);
 
   /* Four codes far from everything, which no scale has used for long. */
   for (int v = 0; v < 4; v++)
