@@ -8,6 +8,7 @@
 
 #include "switti-command.h"
 #include "switti-models-page.h"
+#include "switti-new-models.h"
 #include "switti-preferences-page.h"
 
 #include <glib/gi18n.h>
@@ -72,12 +73,15 @@ switti_dialog_new_setup (SwittiDialog *self)
   GtkWidget *models = switti_models_page_new (self->preferences);
   g_autofree char *host = g_strdup_printf ("GIMP %s", gimp_version ());
   GtkWidget *device = switti_preferences_page_new (self->preferences, host);
+  GtkWidget *more = switti_new_models_new ();
   GtkWidget *done = gtk_button_new_with_mnemonic (_ ("Start _painting"));
 
   self->welcome = new_welcome ();
   gtk_container_set_border_width (GTK_CONTAINER (models), 2 * SPACING);
+  gtk_container_set_border_width (GTK_CONTAINER (more), 2 * SPACING);
   gtk_container_set_border_width (GTK_CONTAINER (device), 2 * SPACING);
   gtk_notebook_append_page (GTK_NOTEBOOK (notebook), models, gtk_label_new_with_mnemonic (_ ("M_odels")));
+  gtk_notebook_append_page (GTK_NOTEBOOK (notebook), more, gtk_label_new_with_mnemonic (_ ("Ge_t models")));
   gtk_notebook_append_page (GTK_NOTEBOOK (notebook), device, gtk_label_new_with_mnemonic (_ ("Device and memor_y")));
   gtk_widget_set_halign (done, GTK_ALIGN_END);
   gtk_box_pack_start (GTK_BOX (page), self->welcome, FALSE, FALSE, 0);
@@ -85,6 +89,7 @@ switti_dialog_new_setup (SwittiDialog *self)
   gtk_box_pack_start (GTK_BOX (page), done, FALSE, FALSE, 0);
   g_signal_connect_swapped (done, "clicked", G_CALLBACK (show_painting), self);
   g_signal_connect_swapped (models, "changed", G_CALLBACK (switti_model_chooser_refresh), self->models);
+  g_signal_connect_swapped (more, "installed", G_CALLBACK (switti_models_page_refresh), models);
   for (gsize i = 0; i < G_N_ELEMENTS (signals); i++)
     g_signal_connect_object (self->preferences, signals[i], G_CALLBACK (preference_changed), self->config, 0);
   return page;

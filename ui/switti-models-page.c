@@ -24,7 +24,6 @@ struct _SwittiModelsPage
   GtkListBox *folders;
   GtkWidget *folders_frame;
   GtkLabel *message;
-  GtkBox *ways;
 };
 
 enum
@@ -167,14 +166,6 @@ switti_models_page_refresh (SwittiModelsPage *self)
   g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
 }
 
-GtkBox *
-switti_models_page_get_ways (SwittiModelsPage *self)
-{
-  g_return_val_if_fail (SWITTI_IS_MODELS_PAGE (self), NULL);
-
-  return self->ways;
-}
-
 static gboolean
 has_model (const char *folder, GError **error)
 {
@@ -311,7 +302,6 @@ switti_models_page_init (SwittiModelsPage *self)
 
   gtk_orientable_set_orientation (GTK_ORIENTABLE (self), GTK_ORIENTATION_VERTICAL);
   gtk_box_set_spacing (box, SPACING);
-  self->ways = GTK_BOX (gtk_box_new (GTK_ORIENTATION_VERTICAL, SPACING));
   self->message = GTK_LABEL (message);
   gtk_widget_set_no_show_all (message, TRUE);
   atk_object_set_role (gtk_widget_get_accessible (message), ATK_ROLE_ALERT);
@@ -321,7 +311,6 @@ switti_models_page_init (SwittiModelsPage *self)
   gtk_box_pack_start (box, self->folders_frame, FALSE, FALSE, 0);
   gtk_box_pack_start (box, new_buttons (self), FALSE, FALSE, 0);
   gtk_box_pack_start (box, message, FALSE, FALSE, 0);
-  gtk_box_pack_start (box, GTK_WIDGET (self->ways), FALSE, FALSE, 0);
 }
 
 GtkWidget *

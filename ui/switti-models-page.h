@@ -20,9 +20,6 @@ GtkWidget *switti_models_page_new (SwittiPreferences *preferences);
 /* Looks again what is installed, and tells so. */
 void switti_models_page_refresh (SwittiModelsPage *self);
 
-/* The vertical box below the list, for further ways to get a model (transfer none). */
-GtkBox *switti_models_page_get_ways (SwittiModelsPage *self);
-
 /* Makes a folder, which must be a model or have some in it, one of the user's. */
 gboolean switti_models_page_add_folder (SwittiModelsPage *self, const char *folder, GError **error);
 

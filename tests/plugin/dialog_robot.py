@@ -9,6 +9,7 @@ import gettext
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -151,8 +152,10 @@ def screenshot(name, crop=None):
 class Robot:
     """A context: one GIMP in a profile of its own, in a language, with the dialog's names in that language."""
 
-    def __init__(self, language=None, **environment):
+    def __init__(self, language=None, gimprc='', **environment):
         self.profile = Profile(language)
+        if gimprc:
+            self.profile.write_gimprc(gimprc)
         self.environment = dict(self.profile.environment, **environment)
         self.steps = self.profile.folder / 'steps'
         self.asked = 0
@@ -160,29 +163,32 @@ class Robot:
         translation = gettext.translation('switti', catalogues, [language or 'C'], fallback=True)
         self.translate = translation.gettext
 
+        self.gimp_translation = gettext.translation('gimp30', '/usr/share/locale', [language or 'C'], fallback=True)
         self.language = language or 'en'
 
     def picture(self, name):
         """The name of a screenshot."""
         return f'{name}-{self.language}'
 
-    @staticmethod
-    def gimp_word(text):
-        """GIMP's own catalogues are not installed where the tests run; where they are, its words are theirs."""
-        return text
+    def undo_pattern(self):
+        """What GIMP's menu item Undo matches, in GIMP's own translation."""
+        text = self.gimp_translation.gettext('_Undo %s').replace('_', '')
+        return '.*'.join(re.escape(part) for part in text.split('%s'))
 
     def word(self, text):
         """A text of ours as it stands in the window: translated, without its mnemonic."""
         return self.translate(text).replace('_', '')
 
     def __enter__(self):
+        return self
+
+    def start(self):
         self.steps.mkdir()
         self.log = open(self.profile.folder / 'log', 'w', encoding='utf-8')
         self.gimp = subprocess.Popen(
             ['gimp-3.0', '-nfds', '--quit', '--batch-interpreter=python-fu-eval', '-b',
              f'exec(open({str(HERE / "dialog_server.py")!r}).read())'],
             env=dict(self.environment, SWITTI_TEST_STEPS=str(self.steps)), stdout=self.log, stderr=self.log)
-        return self
 
     def __exit__(self, kind, error, traceback):
         if isinstance(error, (TimeoutError, subprocess.TimeoutExpired, GLib.Error)):
@@ -204,14 +210,18 @@ class Robot:
         beside.rename(self.steps / f'ask-{number}')
         answer = self.steps / f'answer-{number}'
         wait_for(answer.exists, f'the answer to {expression}')
-        return json.loads(answer.read_text())
+        value = json.loads(answer.read_text())
+        if isinstance(value, dict) and 'error' in value:
+            raise RuntimeError(f'{expression}: {value["error"]}')
+        return value
 
-    def find_menu_item(self, name):
+    def find_menu_item(self, pattern):
+        """Of GIMP's own window, by a regular expression of its name."""
         for app in applications():
             if app.get_name().startswith('gimp'):
                 for node in descendants(app):
                     try:
-                        if node.get_role_name() == 'menu item' and node.get_name().startswith(name):
+                        if node.get_role_name() == 'menu item' and re.match(pattern, node.get_name()):
                             return node
                     except GLib.Error:
                         continue
@@ -226,7 +236,7 @@ class Robot:
         return None
 
     def open_dialog(self):
-        item = wait_for(lambda: self.find_menu_item(self.word('_Switti…')), 'the menu item')
+        item = wait_for(lambda: self.find_menu_item(re.escape(self.word('_Switti…'))), 'the menu item')
         press(item)
         self.dialog = wait_for(self.find_dialog, 'the dialog')
         self.found = {}

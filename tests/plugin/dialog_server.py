@@ -38,14 +38,18 @@ def images():
     return Gimp.get_images()
 
 
+def buffer_pixels(layer):
+    """A checksum of a layer's pixels."""
+    buffer = layer.get_buffer()
+    return hash(bytes(buffer.get(buffer.get_extent(), 1.0, "R'G'B' u8", Gegl.AbyssPolicy.NONE)))
+
+
 def pixels(image):
     """A checksum of what is seen."""
     copy = image.duplicate()
-    flat = copy.flatten()
-    buffer = flat.get_buffer()
-    data = buffer.get(buffer.get_extent(), 1.0, "R'G'B' u8", 0)
+    found = buffer_pixels(copy.flatten())
     copy.delete()
-    return hash(bytes(data))
+    return found
 
 
 def answer(number, expression):

@@ -90,7 +90,7 @@ def check_insert(robot):
     tap.equal((recipe['prompt'], recipe['seed']), (PROMPT, SEED), 'the layer has the recipe of what was entered')
     tap.check(robot.find_dialog() is not None, 'the dialog stays open')
     screenshot(robot.picture('inserted'))
-    press(wait_for(lambda: robot.find_menu_item(robot.gimp_word('Undo')), 'the menu item Undo'))
+    press(wait_for(lambda: robot.find_menu_item(robot.undo_pattern()), 'the menu item Undo'))
     wait_for(lambda: robot.ask('names(canvas)') == ['canvas'], 'the layer to go')
     tap.equal(robot.ask('pixels(canvas)'), before, 'one undo takes all of it away')
 
@@ -315,5 +315,6 @@ def play(robot):
 
 
 with Robot(sys.argv[1] if len(sys.argv) > 1 else None) as player:
+    player.start()
     play(player)
 tap.end()
