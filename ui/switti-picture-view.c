@@ -93,7 +93,12 @@ draw (GtkWidget *widget, cairo_t *cr)
       draw_pixbuf (self, cr, pixbuf, width, height);
       return FALSE;
     }
-  draw_frame (self, cr, 0, 0, width, height);
+  /* As most pictures are, where there is nothing to write. */
+  if (self->placeholder)
+    draw_frame (self, cr, 0, 0, width, height);
+  else
+    draw_frame (self, cr, (width - MIN (width, height)) / 2, (height - MIN (width, height)) / 2, MIN (width, height),
+                MIN (width, height));
   draw_placeholder (self, cr, width, height);
   return FALSE;
 }

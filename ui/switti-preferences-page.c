@@ -12,6 +12,7 @@
 #include <glib/gi18n-lib.h>
 
 #define SPACING 6
+#define WIDTH 520
 #define MAX_BATCH 64.0
 #define BOTH_WAYS (G_BINDING_BIDIRECTIONAL | G_BINDING_SYNC_CREATE)
 
@@ -108,6 +109,8 @@ switti_preferences_page_new (SwittiPreferences *preferences, const char *host)
 
   g_return_val_if_fail (SWITTI_IS_PREFERENCES (preferences), NULL);
 
+  gtk_widget_set_halign (page, GTK_ALIGN_START);
+  gtk_widget_set_size_request (page, WIDTH, -1);
   gtk_grid_set_row_spacing (grid, SPACING);
   gtk_grid_set_column_spacing (grid, 2 * SPACING);
   g_object_bind_property (preferences, "batch", batch, "value", BOTH_WAYS);
