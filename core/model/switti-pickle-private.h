@@ -88,6 +88,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiPickle, switti_pickle_free)
 /* What it built; belongs to self. */
 SwittiPickleValue *switti_pickle_get_root (SwittiPickle *self);
 
+/* Every storage that it names, also those of no tensor, as SwittiPickleStorage; belongs to self. */
+GPtrArray *switti_pickle_get_storages (SwittiPickle *self);
+const char *switti_pickle_get_description (SwittiPickle *self);
+
 /* Called with the keys that lead to a tensor, joined by dots. FALSE with error set ends the walk. */
 typedef gboolean (*SwittiPickleTensorFunc) (const char *name, const SwittiPickleTensor *tensor, gpointer data,
                                             GError **error);

@@ -285,6 +285,7 @@ switti_pickle_load_persistent (SwittiPickle *self, SwittiPickleAllocate allocate
 
 typedef struct
 {
+  const char *description;
   SwittiPickleTensorFunc function;
   gpointer data;
   GString *name; /* of where the walk is */
@@ -292,10 +293,10 @@ typedef struct
 } Walk;
 
 static gboolean
-refuse (GError **error, const char *why)
+refuse (const Walk *self, const char *why, GError **error)
 {
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-               _ ("The checkpoint is refused: its dictionaries %s, as no checkpoint's do."), why);
+               _ ("%s is refused: its dictionaries %s, as no checkpoint's do."), self->description, why);
   return FALSE;
 }
 
@@ -321,7 +322,7 @@ walk_entry (Walk *self, const SwittiPickleValue *key, gsize index, SwittiPickleV
     {
       if (key->string.length > MAX_NAME_BYTES || memchr (key->string.bytes, '\0', key->string.length) != NULL ||
           !g_utf8_validate (key->string.bytes, (gssize) key->string.length, NULL))
-        return refuse (error, _ ("have keys that are no text"));
+        return refuse (self, _ ("have keys that are no text"), error);
       g_string_append_len (self->name, key->string.bytes, (gssize) key->string.length);
     }
   else
@@ -342,7 +343,7 @@ walk_items (Walk *self, SwittiPickleValue *value, GError **error)
   for (gsize i = 0; i < value->list.n; i += is_dict ? 2 : 1)
     {
       if (++self->n_entries > MAX_ENTRIES)
-        return refuse (error, _ ("have millions of entries"));
+        return refuse (self, _ ("have millions of entries"), error);
       if (!walk_entry (self, is_dict ? value->list.items[i] : NULL, i, value->list.items[is_dict ? i + 1 : i], error))
         return FALSE;
     }
@@ -359,9 +360,9 @@ walk (Walk *self, SwittiPickleValue *value, GError **error)
   if (value->type != SWITTI_PICKLE_DICT && value->type != SWITTI_PICKLE_LIST && value->type != SWITTI_PICKLE_TUPLE)
     return TRUE;
   if (value->is_open)
-    return refuse (error, _ ("hold themselves"));
+    return refuse (self, _ ("hold themselves"), error);
   if (self->depth >= MAX_DEPTH)
-    return refuse (error, _ ("are nested deeper than 64 levels"));
+    return refuse (self, _ ("are nested deeper than 64 levels"), error);
   value->is_open = TRUE;
   self->depth++;
   good = walk_items (self, value, error);
@@ -374,7 +375,7 @@ gboolean
 switti_pickle_foreach_tensor (SwittiPickle *self, SwittiPickleTensorFunc function, gpointer data, GError **error)
 {
   g_autoptr (GString) name = g_string_new (NULL);
-  Walk state = { .function = function, .data = data, .name = name };
+  Walk state = { .description = switti_pickle_get_description (self), .function = function, .data = data, .name = name };
 
   return walk (&state, switti_pickle_get_root (self), error);
 }

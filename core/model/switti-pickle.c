@@ -42,6 +42,7 @@ struct _SwittiPickle
   GArray *marks;        /* guint: places of the marks */
   GPtrArray *memo;      /* SwittiPickleValue, or NULL */
   gsize n_memoized;     /* what MEMOIZE counts */
+  GPtrArray *storages;  /* SwittiPickleStorage, of allocated */
   SwittiPickleValue *root;
 };
 
@@ -142,6 +143,7 @@ switti_pickle_free (SwittiPickle *self)
   g_ptr_array_unref (self->stack);
   g_array_unref (self->marks);
   g_ptr_array_unref (self->memo);
+  g_ptr_array_unref (self->storages);
   g_free (self);
 }
 
@@ -480,6 +482,7 @@ load_persistent (SwittiPickle *self, GError **error)
     return too_many (self, error);
   if (id == NULL || !switti_pickle_load_persistent (self, allocate, id, result))
     return broken (self, error);
+  g_ptr_array_add (self->storages, result->storage);
   return push (self, result, error);
 }
 
@@ -699,6 +702,7 @@ switti_pickle_parse (const guint8 *data, gsize length, gsize *used, const char *
   self->stack = g_ptr_array_new ();
   self->marks = g_array_new (FALSE, FALSE, sizeof (guint));
   self->memo = g_ptr_array_new ();
+  self->storages = g_ptr_array_new ();
   if (!run (self, error))
     return NULL;
   *used = (gsize) (self->next - self->start);
@@ -709,4 +713,16 @@ SwittiPickleValue *
 switti_pickle_get_root (SwittiPickle *self)
 {
   return self->root;
+}
+
+GPtrArray *
+switti_pickle_get_storages (SwittiPickle *self)
+{
+  return self->storages;
+}
+
+const char *
+switti_pickle_get_description (SwittiPickle *self)
+{
+  return self->description;
 }

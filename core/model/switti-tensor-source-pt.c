@@ -210,15 +210,21 @@ check_legacy_start (SwittiPickle *const *pickles, const char *description, GErro
   return TRUE;
 }
 
-/* The dtypes of the storages by their keys. */
-static gboolean
-note_dtype (const char *name, const SwittiPickleTensor *tensor, gpointer data, GError **error)
+/* How large the elements of the storages are, by their keys. */
+static GHashTable *
+list_element_sizes (SwittiPickle *pickle)
 {
-  const SwittiPickleStorage *storage = tensor->storage;
+  GHashTable *sizes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  GPtrArray *storages = switti_pickle_get_storages (pickle);
 
-  g_hash_table_insert (data, g_strndup (storage->key, storage->key_length),
-                       GINT_TO_POINTER (switti_dtype_size (storage->dtype)));
-  return TRUE;
+  for (guint i = 0; i < storages->len; i++)
+    {
+      const SwittiPickleStorage *storage = storages->pdata[i];
+
+      g_hash_table_insert (sizes, g_strndup (storage->key, storage->key_length),
+                           GINT_TO_POINTER (switti_dtype_size (storage->dtype)));
+    }
+  return sizes;
 }
 
 /* Finds each storage behind the pickles; *position is where the first begins. */
@@ -244,7 +250,7 @@ find_legacy_storages (Reader *self, SwittiByteSource *bytes, const SwittiPickleV
         return FALSE;
       name = g_strndup (key->string.bytes, key->string.length);
       storage.begin = position + sizeof numel;
-      /* A storage that no tensor uses says nowhere how large its elements are; none is written. */
+      /* Only the object names how large a storage's elements are. */
       if (!g_hash_table_contains (sizes, name) ||
           !g_uint64_checked_mul (&storage.bytes, GUINT64_FROM_LE (numel),
                                  (guint64) GPOINTER_TO_INT (g_hash_table_lookup (sizes, name))) ||
@@ -263,11 +269,10 @@ read_legacy_storages (SwittiByteSource *bytes, SwittiPickle *const *pickles, gui
 {
   g_autoptr (SwittiTensorSource) source = switti_tensor_source_create (bytes, NULL);
   g_autoptr (GHashTable) storages = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  g_autoptr (GHashTable) sizes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) sizes = list_element_sizes (pickles[3]);
   Reader reader = { .source = source, .storages = storages };
 
-  if (!switti_pickle_foreach_tensor (pickles[3], note_dtype, sizes, error) ||
-      !find_legacy_storages (&reader, bytes, switti_pickle_get_root (pickles[4]), sizes, position, cancellable,
+  if (!find_legacy_storages (&reader, bytes, switti_pickle_get_root (pickles[4]), sizes, position, cancellable,
                              error) ||
       !add_all (&reader, pickles[3], error))
     return NULL;

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Writes the seeds of the fuzz targets into corpus/: small inputs that reach every branch of the readers."""
 
+import io
 import json
 import pathlib
 import struct
+import zipfile
 
 CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
 
@@ -106,7 +108,106 @@ def write_config():
     write("config", "synthetic-bad", "sdepth=x,=,reso")
 
 
+def string(text):
+    text = text if isinstance(text, bytes) else text.encode()
+    return b"X" + struct.pack("<I", len(text)) + text
+
+
+def number(value):
+    return b"K" + bytes([value]) if 0 <= value < 256 else b"\x8a\x08" + struct.pack("<q", value)
+
+
+def numbers(values):
+    return b"(" + b"".join(map(number, values)) + b"t"
+
+
+def storage(kind, key, numel, view=b""):
+    return b"(" + string("storage") + b"ctorch\n" + kind.encode() + b"\n" + string(key) + string("cpu") + number(numel) + view + b"tQ"
+
+
+def tensor(shape, strides, offset=0, kind="FloatStorage", key="0", numel=4, view=b""):
+    return (b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage(kind, key, numel, view) + number(offset) + numbers(shape)
+            + numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtR")  # fmt: skip
+
+
+def state(**tensors):
+    return b"}(" + b"".join(string(name) + value for name, value in tensors.items()) + b"u"
+
+
+PICKLES = {
+    "state": b"\x80\2" + state(w=tensor([2, 2], [2, 1])) + b".",
+    "view": b"\x80\2" + state(w=tensor([2], [1], 2), t=tensor([2, 2], [1, 2])) + b".",
+    "nested": b"\x80\2" + state(trainer=state(vae=state(w=tensor([4], [1])), step=number(7))) + b".",
+    "ordered": b"\x80\2ccollections\nOrderedDict\n)R(" + string("w") + tensor([4], [1]) + b"u}" + string("_metadata")
+    + b"}sb.",
+    "parameter": b"\x80\2" + state(w=b"ctorch._utils\n_rebuild_parameter\n(" + tensor([4], [1]) + b"\x88}tR") + b".",
+    "v3": b"\x80\2" + state(w=b"ctorch._utils\n_rebuild_tensor_v3\n("
+    + storage("UntypedStorage", "0", 16) + number(0) + numbers([4]) + numbers([1]) + b"\x89}ctorch\nfloat32\ntR") + b".",
+    "kinds": b"\x80\2" + state(**{kind[0].lower() + str(i): tensor([1], [1], 0, kind + "Storage") for i, kind in enumerate(
+        ["Double", "Half", "BFloat16", "Long", "Int", "Byte", "Bool"])}) + b".",
+    "plain": b"\x80\5\x95\0\0\0\0\0\0\0\0](K\1M\1\2J\xff\xff\xff\xffG?\xf0\0\0\0\0\0\0N\x88\x89\x8c\1aC\1bU\1c"
+    b"\x8a\1\x80\x8a\x0a0123456789)K\1\x85K\1K\2\x86K\1K\2K\3\x87(K\1t(K\1l(K\1K\2d2e.",
+    "memo": b"\x80\4]\x94q\0h\0N0(01r\2\0\0\0j\2\0\0\0a.",
+    "stack-global": b"\x80\4\x8c\5torch\x8c\4Size\x93K\2\x85\x85R.",
+    "expanded": b"\x80\2" + state(w=tensor([2**40], [0])) + b".",
+    "outside": b"\x80\2" + state(w=tensor([3, 2], [2, 1])) + b".",
+    "overflow": b"\x80\2" + state(w=tensor([2**62, 2**62], [2**62, 2**62])) + b".",
+    "cycle": b"\x80\2}q\0" + string("a") + b"h\0s.",
+    "deep": b"\x80\2" + b"]" * 100 + b"a" * 99 + b".",
+    "shared": b"\x80\2]" + b"q\0]q\1h\0ah\0a" * 24 + b".",
+    "system": b"\x80\2cposix\nsystem\n" + string("true") + b"\x85R.",
+    "opcode": b"\x80\2(iposix\nsystem\n.",
+    "key": b"\x80\2}" + string(b"\xff") + tensor([4], [1]) + b"s.",
+}
+
+
+def write_pickle():
+    for name, data in PICKLES.items():
+        write("pickle", name, data)
+
+
+def archive(members, compression=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as zipped:
+        for name, data in members.items():
+            zipped.writestr(zipfile.ZipInfo(name), data, compression)
+    return file.getvalue()
+
+
+def legacy(pickle, keys, storages, endian=b"\x88"):
+    return (b"\x80\2\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\2M\xe9\3.\x80\2}" + string("little_endian") + endian + b"s."
+            + pickle + b"\x80\2](" + b"".join(map(string, keys)) + b"e." + storages)  # fmt: skip
+
+
+def write_pt():
+    four = struct.pack("<4f", 1, -2, 3, 0.5)
+    members = {"m/data.pkl": PICKLES["view"], "m/byteorder": b"little", "m/data/0": four, "m/version": b"3\n"}
+    stored = archive(members)
+    write("pt", "stored", stored)
+    write("pt", "deflated", archive(members, zipfile.ZIP_DEFLATED))
+    write("pt", "cut", stored[:-30])
+    write("pt", "big-endian", archive({**members, "m/byteorder": b"big"}))
+    write("pt", "no-pickle", archive({"m/data/0": four}))
+    write("pt", "no-storage", archive({"m/data.pkl": PICKLES["state"]}))
+    write("pt", "short-storage", archive({**members, "m/data/0": four[:9]}))
+    write("pt", "outside", archive({**members, "../evil": b"x"}))
+    write("pt", "bomb", archive({**members, "m/data/1": bytes(1 << 20)}, zipfile.ZIP_DEFLATED))
+    write("pt", "comment", stored[:-2] + b"\5\0hello")
+    numel = struct.pack("<q", 4)
+    write("pt", "legacy", legacy(PICKLES["state"], ["0"], numel + four))
+    sub = b"(" + string("v") + number(1) + number(2) + b"t"
+    view = b"\x80\2" + state(w=tensor([4], [1], view=b"N"), v=tensor([2], [1], view=sub)) + b"."
+    write("pt", "legacy-view", legacy(view, ["0"], numel + four))
+    write("pt", "legacy-cut", legacy(PICKLES["state"], ["0"], numel + four[:9]))
+    write("pt", "legacy-huge", legacy(PICKLES["state"], ["0"], struct.pack("<q", 2**62) + four))
+    write("pt", "legacy-big-endian", legacy(PICKLES["state"], ["0"], numel + four, b"\x89"))
+    write("pt", "legacy-unused", legacy(PICKLES["state"], ["0", "1"], numel + four + numel + four))
+    write("pt", "pickle", PICKLES["state"])
+
+
 if __name__ == "__main__":
+    write_pickle()
+    write_pt()
     write_safetensors()
     write_tokenizer()
     write_config()
