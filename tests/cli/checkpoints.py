@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Writes checkpoints as PyTorch and its libraries do, without them: for tests of what reads them.
 
-A tensor is (dtype, shape, data): dtype as safetensors spells it, data anything that has the bytes of it. The pickles are
-made by Python's own pickler of classes that stand in for PyTorch's, so that they are what PyTorch's own are.
+A tensor is (dtype, shape, data): dtype as safetensors spells it, data a NumPy array, bytes, or a function that makes one
+of these when they are written. The pickles are made by Python's own pickler of classes that stand in for PyTorch's, so
+that they are what PyTorch's own are.
 """
 import collections
 import io
@@ -87,7 +88,7 @@ def byte_count(entry):
 
 
 def raw(entry):
-    data = entry[2]
+    data = entry[2]() if callable(entry[2]) else entry[2]
     return data.tobytes() if isinstance(data, numpy.ndarray) else data
 
 
@@ -205,8 +206,7 @@ def write_pt(path, tensors, wrap=lambda state: state, protocol=2, compression=zi
         archive.writestr(f"{stem}/data.pkl", to_pickle(tensors, wrap, protocol, False))
         archive.writestr(f"{stem}/byteorder", "little")
         for i, entry in enumerate(tensors.values()):
-            with archive.open(f"{stem}/data/{i}", "w", force_zip64=byte_count(entry) > 1 << 31) as member:
-                member.write(raw(entry))
+            archive.writestr(f"{stem}/data/{i}", raw(entry))
         archive.writestr(f"{stem}/version", "3\n")
 
 
