@@ -241,7 +241,7 @@ find_legacy_storages (Reader *self, SwittiByteSource *bytes, const SwittiPickleV
     {
       const SwittiPickleValue *key = keys->list.items[i];
       SwittiStorage storage = { .is_located = TRUE };
-      char *name;
+      g_autofree char *name = NULL;
       guint64 numel;
 
       if (key->type != SWITTI_PICKLE_STRING)
@@ -255,7 +255,7 @@ find_legacy_storages (Reader *self, SwittiByteSource *bytes, const SwittiPickleV
           !g_uint64_checked_mul (&storage.bytes, GUINT64_FROM_LE (numel),
                                  (guint64) GPOINTER_TO_INT (g_hash_table_lookup (sizes, name))) ||
           storage.bytes > switti_byte_source_get_size (bytes) - storage.begin ||
-          !g_hash_table_insert (self->storages, name, GUINT_TO_POINTER (storages->len + 1)))
+          !g_hash_table_insert (self->storages, g_steal_pointer (&name), GUINT_TO_POINTER (storages->len + 1)))
         return unusable (description, _ ("a storage lies outside of it"), error);
       position = storage.begin + storage.bytes;
       g_array_append_val (storages, storage);

@@ -315,6 +315,147 @@ switti_tokenizer_new_from_json (const char *json, gssize length, int bos_id, int
   return read_tokenizer_json (&reader, root, error);
 }
 
+/* -- CLIP's own list, and bytes alone ----------------------------------------------------------------------- */
+
+/* CLIP's merges, "left right" each, from its own list; of the lines after them others' vocabularies are made. */
+static GPtrArray *
+load_bpe_merges (const char *path, const char *description, GError **error)
+{
+  g_autoptr (GFile) file = g_file_new_for_path (path);
+  g_autoptr (GError) open_error = NULL;
+  g_autoptr (GFileInputStream) compressed = g_file_read (file, NULL, &open_error);
+  g_autoptr (GZlibDecompressor) decompressor = g_zlib_decompressor_new (G_ZLIB_COMPRESSOR_FORMAT_GZIP);
+  g_autoptr (GInputStream) plain = NULL;
+  g_autofree char *text = g_malloc (MAX_BPE_BYTES + 1);
+  g_autoptr (GPtrArray) merges = g_ptr_array_new_with_free_func (g_free);
+  gsize length = 0;
+  const char *next = text;
+
+  if (compressed == NULL)
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("The tokenizer could not be read: %s."),
+                   open_error->message);
+      return NULL;
+    }
+  plain = g_converter_input_stream_new (G_INPUT_STREAM (compressed), G_CONVERTER (decompressor));
+  if (!g_input_stream_read_all (plain, text, MAX_BPE_BYTES, &length, NULL, NULL))
+    length = 0;
+  text[length] = '\0';
+  for (guint n_lines = 0; merges->len < CLIP_MERGES; n_lines++)
+    {
+      const char *newline = strchr (next, '\n');
+      g_autofree char *line = newline != NULL ? g_strndup (next, (gsize) (newline - next)) : NULL;
+      const char *space = line != NULL ? strchr (line, ' ') : NULL;
+
+      next = newline != NULL ? newline + 1 : next;
+      if (line != NULL && n_lines == 0)
+        continue; /* names the file and its version */
+      if (space == NULL || strchr (space + 1, ' ') != NULL || !g_utf8_validate (line, -1, NULL))
+        {
+          g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
+                       _ ("%s does not hold CLIP's %d merges; get it again."), description, CLIP_MERGES);
+          return NULL;
+        }
+      g_ptr_array_add (merges, g_steal_pointer (&line));
+    }
+  return g_steal_pointer (&merges);
+}
+
+/* The token that a merge makes. */
+static char *
+merge_symbol (const char *merge)
+{
+  const char *space = strchr (merge, ' ');
+
+  return g_strdup_printf ("%.*s%s", (int) (space - merge), merge, space + 1);
+}
+
+/* The vocabulary is made from the merges: bytes, bytes at a word's end, one token a merge, the two special ones. */
+static void
+add_bpe_symbols (Reader *reader, GPtrArray *merges)
+{
+  add_bytes (reader);
+  for (guint i = 0; i < merges->len; i++)
+    {
+      g_autofree char *symbol = merge_symbol (merges->pdata[i]);
+
+      add_symbol (reader, symbol, 512 + (int) i);
+    }
+  add_symbol (reader, START_TOKEN, 512 + CLIP_MERGES);
+  add_symbol (reader, END_TOKEN, 513 + CLIP_MERGES);
+}
+
+static SwittiTokenizer *
+read_bpe (Reader *reader, const char *path, GError **error)
+{
+  g_autoptr (GPtrArray) merges = load_bpe_merges (path, reader->description, error);
+
+  if (merges == NULL)
+    return NULL;
+  add_bpe_symbols (reader, merges);
+  begin_merges (reader);
+  for (guint i = 0; i < merges->len; i++)
+    if (!add_merge_line (reader, merges->pdata[i], error))
+      return NULL;
+  return finish (reader, error);
+}
+
+SwittiTokenizer *
+switti_tokenizer_open_bpe (const char *path, GError **error)
+{
+  g_autofree char *description = g_strdup_printf ("“%s”", path);
+  g_auto (Reader) reader = { 0 };
+
+  reader_init (&reader, description, -1, -1, -1);
+  return read_bpe (&reader, path, error);
+}
+
+gboolean
+switti_tokenizer_convert_bpe (const char *path, char **vocab_json, char **merges_text, GError **error)
+{
+  g_autofree char *description = g_strdup_printf ("“%s”", path);
+  g_autoptr (GPtrArray) merges = load_bpe_merges (path, description, error);
+  g_autoptr (JsonObject) vocabulary = json_object_new ();
+  g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
+  g_autofree const char **symbols = NULL; /* by id */
+  GString *text;
+  g_auto (Reader) reader = { 0 };
+  GHashTableIter iter;
+  gpointer symbol, id;
+
+  if (merges == NULL)
+    return FALSE;
+  reader_init (&reader, description, -1, -1, -1);
+  add_bpe_symbols (&reader, merges);
+  symbols = g_new0 (const char *, reader.vocab_size);
+  g_hash_table_iter_init (&iter, reader.vocabulary);
+  while (g_hash_table_iter_next (&iter, &symbol, &id))
+    symbols[GPOINTER_TO_INT (id)] = symbol;
+  for (int i = 0; i < reader.vocab_size; i++)
+    if (symbols[i] != NULL) /* two merges may make one token */
+      json_object_set_int_member (vocabulary, symbols[i], i);
+  json_node_set_object (node, vocabulary);
+  *vocab_json = json_to_string (node, FALSE);
+  text = g_string_new ("#version: 0.2\n");
+  for (guint i = 0; i < merges->len; i++)
+    g_string_append_printf (text, "%s\n", (const char *) merges->pdata[i]);
+  *merges_text = g_string_free (text, FALSE);
+  return TRUE;
+}
+
+SwittiTokenizer *
+switti_tokenizer_new_bytes (void)
+{
+  g_auto (Reader) reader = { 0 };
+
+  reader_init (&reader, "the tokenizer of single bytes", -1, -1, -1);
+  add_bytes (&reader);
+  add_symbol (&reader, START_TOKEN, 512);
+  add_symbol (&reader, END_TOKEN, 513);
+  begin_merges (&reader);
+  return finish (&reader, NULL);
+}
+
 /* -- a folder ----------------------------------------------------------------------------------------------- */
 
 /* A special token is a string, or an object with its text as "content". */
@@ -389,6 +530,7 @@ switti_tokenizer_open (const char *folder, int bos_id, int eos_id, int pad_id, G
   g_autofree char *vocab_path = g_build_filename (folder, "vocab.json", NULL);
   g_autofree char *merges_path = g_build_filename (folder, "merges.txt", NULL);
   g_autofree char *json_path = g_build_filename (folder, "tokenizer.json", NULL);
+  g_autofree char *bpe_path = g_build_filename (folder, "bpe_simple_vocab_16e6.txt.gz", NULL);
   g_autofree char *description = g_strdup_printf ("“%s”", folder);
   g_autoptr (JsonObject) root = NULL;
   g_auto (Reader) reader = { 0 };
@@ -398,146 +540,14 @@ switti_tokenizer_open (const char *folder, int bos_id, int eos_id, int pad_id, G
     return NULL;
   if (g_file_test (vocab_path, G_FILE_TEST_EXISTS) && g_file_test (merges_path, G_FILE_TEST_EXISTS))
     return open_vocab_and_merges (&reader, vocab_path, merges_path, error);
-  if (!g_file_test (json_path, G_FILE_TEST_EXISTS))
+  if (g_file_test (json_path, G_FILE_TEST_EXISTS))
     {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
-                   _ ("“%s” holds no tokenizer: vocab.json and merges.txt, or tokenizer.json, are needed."), folder);
-      return NULL;
+      root = switti_json_load_object (json_path, MAX_FILE_BYTES, error);
+      return root != NULL ? read_tokenizer_json (&reader, root, error) : NULL;
     }
-  root = switti_json_load_object (json_path, MAX_FILE_BYTES, error);
-  return root != NULL ? read_tokenizer_json (&reader, root, error) : NULL;
-}
-
-/* -- CLIP's own list, and bytes alone ----------------------------------------------------------------------- */
-
-/* CLIP's merges, "left right" each, from its own list; of the lines after them others' vocabularies are made. */
-static GPtrArray *
-load_bpe_merges (const char *path, const char *description, GError **error)
-{
-  g_autoptr (GFile) file = g_file_new_for_path (path);
-  g_autoptr (GError) open_error = NULL;
-  g_autoptr (GFileInputStream) compressed = g_file_read (file, NULL, &open_error);
-  g_autoptr (GZlibDecompressor) decompressor = g_zlib_decompressor_new (G_ZLIB_COMPRESSOR_FORMAT_GZIP);
-  g_autoptr (GInputStream) plain = NULL;
-  g_autofree char *text = g_malloc (MAX_BPE_BYTES + 1);
-  g_autoptr (GPtrArray) merges = g_ptr_array_new_with_free_func (g_free);
-  gsize length = 0;
-  const char *next = text;
-
-  if (compressed == NULL)
-    {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("The tokenizer could not be read: %s."),
-                   open_error->message);
-      return NULL;
-    }
-  plain = g_converter_input_stream_new (G_INPUT_STREAM (compressed), G_CONVERTER (decompressor));
-  if (!g_input_stream_read_all (plain, text, MAX_BPE_BYTES, &length, NULL, NULL))
-    length = 0;
-  text[length] = '\0';
-  for (guint n_lines = 0; merges->len < CLIP_MERGES; n_lines++)
-    {
-      const char *newline = strchr (next, '\n');
-      g_autofree char *line = newline != NULL ? g_strndup (next, (gsize) (newline - next)) : NULL;
-      const char *space = line != NULL ? strchr (line, ' ') : NULL;
-
-      next = newline != NULL ? newline + 1 : next;
-      if (line != NULL && n_lines == 0)
-        continue; /* names the file and its version */
-      if (space == NULL || strchr (space + 1, ' ') != NULL || !g_utf8_validate (line, -1, NULL))
-        {
-          g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       _ ("%s does not hold CLIP's %d merges; get it again."), description, CLIP_MERGES);
-          return NULL;
-        }
-      g_ptr_array_add (merges, g_steal_pointer (&line));
-    }
-  return g_steal_pointer (&merges);
-}
-
-/* The token that a merge makes. */
-static char *
-merge_symbol (const char *merge)
-{
-  const char *space = strchr (merge, ' ');
-
-  return g_strdup_printf ("%.*s%s", (int) (space - merge), merge, space + 1);
-}
-
-/* The vocabulary is made from the merges: bytes, bytes at a word's end, one token a merge, the two special ones. */
-static void
-add_bpe_symbols (Reader *reader, GPtrArray *merges)
-{
-  add_bytes (reader);
-  for (guint i = 0; i < merges->len; i++)
-    {
-      g_autofree char *symbol = merge_symbol (merges->pdata[i]);
-
-      add_symbol (reader, symbol, 512 + (int) i);
-    }
-  add_symbol (reader, START_TOKEN, 512 + CLIP_MERGES);
-  add_symbol (reader, END_TOKEN, 513 + CLIP_MERGES);
-}
-
-SwittiTokenizer *
-switti_tokenizer_open_bpe (const char *path, GError **error)
-{
-  g_autofree char *description = g_strdup_printf ("“%s”", path);
-  g_autoptr (GPtrArray) merges = load_bpe_merges (path, description, error);
-  g_auto (Reader) reader = { 0 };
-
-  if (merges == NULL)
-    return NULL;
-  reader_init (&reader, description, -1, -1, -1);
-  add_bpe_symbols (&reader, merges);
-  begin_merges (&reader);
-  for (guint i = 0; i < merges->len; i++)
-    if (!add_merge_line (&reader, merges->pdata[i], error))
-      return NULL;
-  return finish (&reader, error);
-}
-
-gboolean
-switti_tokenizer_convert_bpe (const char *path, char **vocab_json, char **merges_text, GError **error)
-{
-  g_autofree char *description = g_strdup_printf ("“%s”", path);
-  g_autoptr (GPtrArray) merges = load_bpe_merges (path, description, error);
-  g_autoptr (JsonObject) vocabulary = json_object_new ();
-  g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
-  g_autofree const char **symbols = NULL; /* by id */
-  GString *text;
-  g_auto (Reader) reader = { 0 };
-  GHashTableIter iter;
-  gpointer symbol, id;
-
-  if (merges == NULL)
-    return FALSE;
-  reader_init (&reader, description, -1, -1, -1);
-  add_bpe_symbols (&reader, merges);
-  symbols = g_new0 (const char *, reader.vocab_size);
-  g_hash_table_iter_init (&iter, reader.vocabulary);
-  while (g_hash_table_iter_next (&iter, &symbol, &id))
-    symbols[GPOINTER_TO_INT (id)] = symbol;
-  for (int i = 0; i < reader.vocab_size; i++)
-    if (symbols[i] != NULL) /* two merges may make one token */
-      json_object_set_int_member (vocabulary, symbols[i], i);
-  json_node_set_object (node, vocabulary);
-  *vocab_json = json_to_string (node, FALSE);
-  text = g_string_new ("#version: 0.2\n");
-  for (guint i = 0; i < merges->len; i++)
-    g_string_append_printf (text, "%s\n", (const char *) merges->pdata[i]);
-  *merges_text = g_string_free (text, FALSE);
-  return TRUE;
-}
-
-SwittiTokenizer *
-switti_tokenizer_new_bytes (void)
-{
-  g_auto (Reader) reader = { 0 };
-
-  reader_init (&reader, "the tokenizer of single bytes", -1, -1, -1);
-  add_bytes (&reader);
-  add_symbol (&reader, START_TOKEN, 512);
-  add_symbol (&reader, END_TOKEN, 513);
-  begin_merges (&reader);
-  return finish (&reader, NULL);
+  if (g_file_test (bpe_path, G_FILE_TEST_EXISTS))
+    return read_bpe (&reader, bpe_path, error);
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
+               _ ("“%s” holds no tokenizer: vocab.json and merges.txt, or tokenizer.json, are needed."), folder);
+  return NULL;
 }

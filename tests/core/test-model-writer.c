@@ -248,7 +248,8 @@ test_continue (Place *place, gconstpointer data)
           while ((position = switti_safetensors_writer_get_position (writer)) < N_VALUES * sizeof (float))
             {
               gsize rest = N_VALUES * sizeof (float) - position;
-              gsize n = trial == 0 ? rest : MIN (rest, 4 * (gsize) g_rand_int_range (random, 1, 200));
+              gsize piece = 4 * (gsize) g_rand_int_range (random, 1, 200);
+              gsize n = trial == 0 ? rest : MIN (rest, piece);
 
               g_assert_true (switti_safetensors_writer_append (writer, (guint8 *) values + position, n, &error));
               if (trial > 0 && g_rand_int_range (random, 0, 3) == 0)

@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A file of the fixtures in use, or, where they do not bring their own, of the ones beside the tests. */
 static char *
@@ -77,10 +78,10 @@ load_cases (JsonParser *parser)
   return json_object_get_array_member (json_node_get_object (json_parser_get_root (parser)), "tokens");
 }
 
+/* Every case of tokens.json. */
 static void
-test_published_ids (void)
+check_published_ids (SwittiTokenizer *tokenizer)
 {
-  g_autoptr (SwittiTokenizer) tokenizer = open_clip ();
   g_autoptr (JsonParser) parser = json_parser_new ();
   JsonArray *cases = load_cases (parser);
 
@@ -108,6 +109,100 @@ test_published_ids (void)
           g_assert_cmpmem (padded, n_ids * sizeof (gint32), ids->data, n_ids * sizeof (gint32));
         }
     }
+}
+
+static void
+test_published_ids (void)
+{
+  g_autoptr (SwittiTokenizer) tokenizer = open_clip ();
+
+  check_published_ids (tokenizer);
+}
+
+static void
+write_file (const char *folder, const char *name, const char *contents)
+{
+  g_autofree char *path = g_build_filename (folder, name, NULL);
+
+  g_assert_true (g_file_set_contents (path, contents, -1, NULL));
+}
+
+/* The text of a tokenizer.json as Hugging Face's has it: merges as pairs, special tokens as added ones. */
+static char *
+make_tokenizer_json (const char *vocab, const char *merges)
+{
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  g_autoptr (JsonNode) root = json_node_new (JSON_NODE_OBJECT);
+  g_auto (GStrv) lines = g_strsplit (merges, "\n", -1);
+  JsonObject *object, *model;
+  JsonArray *pairs = json_array_new ();
+
+  g_assert_true (json_parser_load_from_data (parser,
+                                             "{\"added_tokens\":[{\"id\":49406,\"content\":\"<|startoftext|>\"},"
+                                             "{\"id\":49407,\"content\":\"<|endoftext|>\"}],"
+                                             "\"model\":{\"type\":\"BPE\",\"end_of_word_suffix\":\"</w>\"}}",
+                                             -1, NULL));
+  object = json_object_ref (json_node_get_object (json_parser_get_root (parser)));
+  model = json_object_get_object_member (object, "model");
+  for (char **line = lines; *line != NULL; line++)
+    {
+      g_auto (GStrv) words = g_strsplit (*line, " ", 2);
+      JsonArray *pair;
+
+      if (**line == '\0' || g_str_has_prefix (*line, "#version"))
+        continue;
+      pair = json_array_new ();
+      json_array_add_string_element (pair, words[0]);
+      json_array_add_string_element (pair, words[1]);
+      json_array_add_array_element (pairs, pair);
+    }
+  json_object_set_array_member (model, "merges", pairs);
+  json_object_set_member (model, "vocab", json_from_string (vocab, NULL));
+  json_node_take_object (root, object);
+  return json_to_string (root, FALSE);
+}
+
+/* The three forms of CLIP's vocabulary in a folder give the same ids. */
+static void
+test_published_forms (void)
+{
+  static const char *const names[] = { "vocab.json", "merges.txt", "tokenizer.json", "bpe_simple_vocab_16e6.txt.gz" };
+  g_autofree char *path = fixture_path ("bpe_simple_vocab_16e6.txt.gz");
+  g_autofree char *folder = g_dir_make_tmp ("switti-tokenizer-XXXXXX", NULL);
+  g_autofree char *vocab = NULL;
+  g_autofree char *merges = NULL;
+  g_autofree char *json = NULL;
+  g_autofree char *link = g_build_filename (folder, names[3], NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (switti_tokenizer_convert_bpe (path, &vocab, &merges, &error));
+  g_assert_no_error (error);
+  json = make_tokenizer_json (vocab, merges);
+  for (int form = 0; form < 3; form++)
+    {
+      g_autoptr (SwittiTokenizer) tokenizer = NULL;
+
+      for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+        {
+          g_autofree char *old = g_build_filename (folder, names[i], NULL);
+
+          g_unlink (old);
+        }
+      if (form == 0)
+        {
+          write_file (folder, "vocab.json", vocab);
+          write_file (folder, "merges.txt", merges);
+        }
+      else if (form == 1)
+        write_file (folder, "tokenizer.json", json);
+      else
+        g_assert_cmpint (symlink (path, link), ==, 0);
+      tokenizer = switti_tokenizer_open (folder, -1, -1, -1, &error);
+      g_assert_no_error (error);
+      check_published_ids (tokenizer);
+    }
+  g_unlink (link);
+  g_rmdir (folder);
 }
 
 static void
@@ -469,6 +564,7 @@ main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/tokenizer/published-ids", test_published_ids);
+  g_test_add_func ("/tokenizer/published-forms", test_published_forms);
   g_test_add_func ("/tokenizer/special-tokens-in-text", test_special_tokens_in_text);
   g_test_add_func ("/tokenizer/padding-and-cut", test_padding_and_cut);
   g_test_add_func ("/tokenizer/invalid-utf8", test_invalid_utf8);
