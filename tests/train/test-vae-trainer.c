@@ -79,7 +79,8 @@ sum_up (const float *values, int n)
   return sum;
 }
 
-/* The first step puts a new codebook to where the latents are; the fourth finds four codes unused, and moves them, and them alone, to what the latent left at some place. */
+/* The first step puts a new codebook to where the latents are; the fourth finds four codes unused, and moves them, and
+ * them alone, to what the latent left at some place. */
 static void
 test_revival (void)
 {
