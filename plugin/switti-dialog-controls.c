@@ -292,8 +292,9 @@ new_top_buttons (SwittiDialog *self)
 {
   GtkWidget *row = gtk_box_new (GTK_ORIENTATION_HORIZONTAL, SPACING);
 
-  gtk_box_pack_start (GTK_BOX (row), switti_favourites_new (self->presets, G_OBJECT (self->config), favourite_properties),
-                      FALSE, FALSE, 0);
+  gtk_box_pack_start (GTK_BOX (row),
+                      switti_favourites_new (self->presets, G_OBJECT (self->config), favourite_properties), FALSE,
+                      FALSE, 0);
   gtk_box_pack_start (GTK_BOX (row), switti_dialog_new_menu_button (self), FALSE, FALSE, 0);
   return row;
 }

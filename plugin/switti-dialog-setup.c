@@ -36,9 +36,10 @@ new_welcome (void)
 {
   GtkWidget *box = gtk_box_new (GTK_ORIENTATION_VERTICAL, SPACING);
   GtkWidget *heading = gtk_label_new (NULL);
-  GtkWidget *text = gtk_label_new (_ ("Switti paints what you write, on this computer; nothing leaves it. A small model "
-                                      "comes along, and knows what is said below; a prompt for it reads like “a "
-                                      "grinning cat, flat style”. If you have other models, choose their folder here."));
+  GtkWidget *text = gtk_label_new (_ ("Switti paints what you write, on this computer; nothing leaves it. A small "
+                                      "model comes along, and knows what is said below; a prompt for it reads like "
+                                      "“a grinning cat, flat style”. If you have other models, choose their folder "
+                                      "here."));
   g_autofree char *markup = g_markup_printf_escaped ("<span size=\"large\" weight=\"bold\">%s</span>",
                                                      _ ("Welcome to Switti"));
 

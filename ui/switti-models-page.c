@@ -190,8 +190,8 @@ has_model (const char *folder, GError **error)
         return TRUE;
     }
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
-               _ ("“%s” is no model and has none in it: choose a folder with the file model_index.json, or one that "
-                  "holds such folders."),
+               _ ("“%s” is no model and has none in it: choose a folder with the file model_index.json, or one "
+                  "that holds such folders."),
                folder);
   return FALSE;
 }
@@ -216,7 +216,8 @@ choose_folder (SwittiModelsPage *self)
   GtkWidget *window = gtk_widget_get_toplevel (GTK_WIDGET (self));
   GtkWidget *chooser = gtk_file_chooser_dialog_new (
     _ ("Choose a Model Folder"), GTK_IS_WINDOW (window) ? GTK_WINDOW (window) : NULL,
-    GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER, _ ("_Cancel"), GTK_RESPONSE_CANCEL, _ ("C_hoose"), GTK_RESPONSE_ACCEPT, NULL);
+    GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER, _ ("_Cancel"), GTK_RESPONSE_CANCEL, _ ("C_hoose"), GTK_RESPONSE_ACCEPT,
+    NULL);
   g_autofree char *folder = NULL;
   g_autoptr (GError) error = NULL;
 

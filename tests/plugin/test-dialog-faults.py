@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# test-dialog-faults.py - faults while the dialog of plug-in-switti is open: a model that goes away, and a plug-in killed
+# test-dialog-faults.py - faults while the dialog of plug-in-switti is open: a model that goes away, a killed plug-in
 #
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #

@@ -3,8 +3,8 @@
 #
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# Usage: test-dialog-looks.py SCALE light|dark. The screen must have SCALE times 1280 x 800 pixels. Whether it looks well
-# is seen on the pictures; here is what can be told without eyes: it fits, and nothing that is shown is cut off.
+# Usage: test-dialog-looks.py SCALE light|dark. The screen must have SCALE times 1280 x 800 pixels. Whether it looks
+# well is seen on the pictures; here is what can be told without eyes: it fits, and nothing that is shown is cut off.
 
 import sys
 

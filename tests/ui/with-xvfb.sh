@@ -14,7 +14,8 @@ trap '[ -z "$server" ] || kill "$server" 2>/dev/null || :; rm -rf "$folder"' EXI
 trap 'exit 143' INT TERM HUP
 # Xvfb looks for a free display itself, and says which once it listens.
 mkfifo "$folder/display"
-Xvfb -displayfd 3 -screen 0 "${SWITTI_TEST_SCREEN:-1400x1200}x24" -nolisten tcp 3>"$folder/display" >"$folder/log" 2>&1 &
+screen=${SWITTI_TEST_SCREEN:-1400x1200}x24
+Xvfb -displayfd 3 -screen 0 "$screen" -nolisten tcp 3>"$folder/display" >"$folder/log" 2>&1 &
 server=$!
 read -r display <"$folder/display" || { cat "$folder/log" >&2; exit 1; }
 status=0
