@@ -7,8 +7,9 @@
  * each query's maximum and sum (FlashAttention's backward, without a stored log-sum-exp), then again for the gradients.
  * Scores are kept from the first pass where the thread's scratch holds them.
  *
- * As in attention.c, queries lie across the lanes: scores (keys, lanes), gradients of queries (d, lanes). Everything is
- * float32 here; BF16 operands are widened as they are packed.
+ * As in attention.c, queries lie across the lanes: scores (keys, lanes), gradients of queries (d, lanes). What is
+ * computed here is float32, and BF16 operands are widened as they are packed; but products of two operands as they were
+ * given, q . k^T and dout . v^T, are made of pairs of BF16 where the processor multiplies those.
  */
 #include "attention-tile-private.h"
 
@@ -36,12 +37,14 @@ typedef struct
   int64_t keys, key_block;
   int64_t width, depth; /* d rounded up to lanes of 16, and to TILE_ROWS */
   bool keeps_scores;
+  bool in_pairs;        /* queries, gradients, key_words and values_block hold two BF16 a word, neighbours in d */
   float *greatest, *inverse, *delta; /* (lanes): maximum, 1 / sum of weights, sum of dout * out */
   float *limit;                      /* (lanes): keys that the query sees */
-  float *queries, *gradients;        /* (d, lanes): q and dout */
+  float *queries, *gradients;        /* (d, lanes), or (d / 2, lanes) in pairs: q and dout */
   float *query_rows, *gradient_rows; /* (lanes, width) */
   float *dq;                         /* (depth, lanes) */
-  float *keys_block, *values_block;  /* (key_block, width) */
+  float *keys_block, *values_block;  /* (key_block, width), values_block in pairs as key_words */
+  float *key_words;                  /* (key_block, width / 2) */
   float *weight_gradients;           /* (key_block, lanes) */
   float *sums;                       /* (key_block, width) */
   float *scores;                     /* (key_block or all keys, lanes) */
@@ -80,16 +83,77 @@ pack_rows (SwittiDtype dtype, const Tile *tile, const void *base, const SwittiRo
   memset (out + count * width, 0, (size_t) ((round_up (count, TILE_ROWS) - count) * width) * sizeof (float));
 }
 
+/* The same rows of BF16 as they are, in pairs: (count rounded up to TILE_ROWS, width / 2) words. */
+static void
+pack_pairs (const Tile *tile, const void *base, const SwittiRows *rows, int64_t d, int64_t first, int64_t count,
+            float *out)
+{
+  const int64_t words = tile->width / 2, given = d / 2;
+
+  for (int64_t i = 0; i < count; i++)
+    {
+      memcpy (out + i * words, (const uint16_t *) base + row_offset (rows, tile, d, first + i),
+              (size_t) given * sizeof (float));
+      memset (out + i * words + given, 0, (size_t) (words - given) * sizeof (float));
+    }
+  memset (out + count * words, 0, (size_t) ((round_up (count, TILE_ROWS) - count) * words) * sizeof (float));
+}
+
+typedef float Four __attribute__ ((vector_size (4 * sizeof (float))));
+
+SWITTI_INLINE Four
+load_four (const float *from)
+{
+  Four four;
+  memcpy (&four, from, sizeof four);
+  return four;
+}
+
+/* out (4, .) from 4 rows of 4 */
+SWITTI_INLINE void
+transpose_four (const float *rows, int64_t width, float *out, int64_t lanes)
+{
+  const Four a = load_four (rows), b = load_four (rows + width);
+  const Four c = load_four (rows + 2 * width), d = load_four (rows + 3 * width);
+  const Four ab_low = __builtin_shufflevector (a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector (a, b, 2, 6, 3, 7);
+  const Four cd_low = __builtin_shufflevector (c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector (c, d, 2, 6, 3, 7);
+  const Four columns[] = {
+    __builtin_shufflevector (ab_low, cd_low, 0, 1, 4, 5),
+    __builtin_shufflevector (ab_low, cd_low, 2, 3, 6, 7),
+    __builtin_shufflevector (ab_high, cd_high, 0, 1, 4, 5),
+    __builtin_shufflevector (ab_high, cd_high, 2, 3, 6, 7),
+  };
+
+  for (int i = 0; i < 4; i++)
+    memcpy (out + i * lanes, &columns[i], sizeof (Four));
+}
+
+/* out (d, lanes) from rows (count, width), zeros past count. What rows has up to multiples of TILE_ROWS is taken along,
+ * and must be zeros; so is memory of out. */
 static void
 transpose (const float *rows, int64_t count, int64_t width, int64_t d, int64_t lanes, float *out)
 {
-  for (int64_t x = 0; x < d; x++)
+  const int64_t padded = round_up (count, TILE_ROWS);
+
+  for (int64_t x = 0; x < d; x += TILE_ROWS)
     {
-      for (int64_t i = 0; i < count; i++)
-        out[x * lanes + i] = rows[i * width + x];
-      for (int64_t i = count; i < lanes; i++)
-        out[x * lanes + i] = 0.0f;
+      for (int64_t i = 0; i < padded; i += TILE_ROWS)
+        transpose_four (rows + i * width + x, width, out + x * lanes + i, lanes);
+      for (int64_t row = x; row < x + TILE_ROWS; row++)
+        memset (out + row * lanes + padded, 0, (size_t) (lanes - padded) * sizeof (float));
     }
+}
+
+/* The sum of dout * out over a row. */
+SWITTI_INLINE float
+row_product (SwittiDtype dtype, const float *gradient, const void *out, int64_t d)
+{
+  float sum = 0.0f;
+
+#pragma omp simd reduction(+ : sum)
+  for (int64_t x = 0; x < d; x++)
+    sum += gradient[x] * switti_load (dtype, out, x);
+  return sum;
 }
 
 SWITTI_INLINE void
@@ -100,20 +164,27 @@ pack_tile (const Operands *o, SwittiDtype dtype, Tile *tile)
 
   pack_rows (dtype, tile, o->q, &a->q, a->d, tile->first, tile->count, tile->query_rows);
   pack_rows (dtype, tile, o->dout, &b->dout, a->d, tile->first, tile->count, tile->gradient_rows);
-  transpose (tile->query_rows, tile->count, tile->width, a->d, tile->lanes, tile->queries);
-  transpose (tile->gradient_rows, tile->count, tile->width, a->d, tile->lanes, tile->gradients);
+  if (tile->in_pairs)
+    {
+      pack_pairs (tile, o->q, &a->q, a->d, tile->first, tile->count, tile->sums);
+      transpose (tile->sums, tile->count, tile->width / 2, a->d / 2, tile->lanes, tile->queries);
+      pack_pairs (tile, o->dout, &b->dout, a->d, tile->first, tile->count, tile->sums);
+      transpose (tile->sums, tile->count, tile->width / 2, a->d / 2, tile->lanes, tile->gradients);
+    }
+  else
+    {
+      transpose (tile->query_rows, tile->count, tile->width, a->d, tile->lanes, tile->queries);
+      transpose (tile->gradient_rows, tile->count, tile->width, a->d, tile->lanes, tile->gradients);
+    }
   for (int64_t i = 0; i < tile->lanes; i++)
     {
       const int64_t sees = a->causal ? tile->first + i + a->m - a->n + 1 : tile->keys;
-      float delta = 0.0f;
 
+      tile->delta[i] = 0.0f;
       if (i < tile->count)
-        {
-          const void *row = switti_at (dtype, o->out, row_offset (&a->out, tile, a->d, tile->first + i));
-          for (int64_t x = 0; x < a->d; x++)
-            delta += tile->gradient_rows[i * tile->width + x] * switti_load (dtype, row, x);
-        }
-      tile->delta[i] = delta;
+        tile->delta[i] = row_product (dtype, tile->gradient_rows + i * tile->width,
+                                      switti_at (dtype, o->out, row_offset (&a->out, tile, a->d, tile->first + i)),
+                                      a->d);
       tile->limit[i] = (float) (sees < tile->keys ? sees : tile->keys);
       tile->greatest[i] = -INFINITY;
       tile->inverse[i] = 0.0f;
@@ -123,15 +194,25 @@ pack_tile (const Operands *o, SwittiDtype dtype, Tile *tile)
 
 /* -- one tile -------------------------------------------------------------------------------------------------- */
 
+/* c (count, lanes) = rows (count, d), as they were given, times columns (d, lanes): K . Q^T or V . dO^T. */
+static void
+multiply_given (const Tile *tile, int64_t d, int64_t count, const float *rows, const float *columns, float *c)
+{
+  const TileProduct product = { .rows = round_up (count, TILE_ROWS), .depth = tile->in_pairs ? d / 2 : d,
+                                .lanes = tile->lanes, .a_row = tile->in_pairs ? tile->width / 2 : tile->width,
+                                .a_step = 1, .a = (const uint32_t *) rows, .b = (const uint32_t *) columns, .c = c };
+
+  if (tile->in_pairs)
+    tile_product (true, &product);
+  else
+    tile_product (false, &product);
+}
+
 /* scores (keys, lanes) = K . Q^T * scale, -inf where a query does not see the key. */
 static void
 make_scores (const SwittiAttention *a, const Tile *tile, int64_t first, int64_t count, float *scores)
 {
-  const TileProduct product = { .rows = round_up (count, TILE_ROWS), .depth = a->d, .lanes = tile->lanes,
-                                .a_row = tile->width, .a_step = 1, .a = (const uint32_t *) tile->keys_block,
-                                .b = (const uint32_t *) tile->queries, .c = scores };
-
-  tile_product (false, &product);
+  multiply_given (tile, a->d, count, tile->in_pairs ? tile->key_words : tile->keys_block, tile->queries, scores);
   for (int64_t j = 0; j < count; j++)
     {
       const float key = (float) (first + j);
@@ -189,7 +270,10 @@ measure_rows (const Operands *o, SwittiDtype dtype, Tile *tile)
       const int64_t count = tile->keys - first < tile->key_block ? tile->keys - first : tile->key_block;
       float *scores = tile->scores + (tile->keeps_scores ? first * tile->lanes : 0);
 
-      pack_rows (dtype, tile, o->k, &a->k, a->d, first, count, tile->keys_block);
+      if (tile->in_pairs)
+        pack_pairs (tile, o->k, &a->k, a->d, first, count, tile->key_words);
+      else
+        pack_rows (dtype, tile, o->k, &a->k, a->d, first, count, tile->keys_block);
       make_scores (a, tile, first, count, scores);
       add_to_totals (tile, count, scores);
     }
@@ -242,11 +326,6 @@ differentiate_block (const Operands *o, SwittiDtype dtype, Tile *tile, int64_t f
   const SwittiAttentionBackward *b = o->backward;
   const SwittiAttention *a = &b->attention;
   float *scores = tile->scores + (tile->keeps_scores ? first * tile->lanes : 0);
-  const TileProduct weight_gradients = {
-    .rows = round_up (count, TILE_ROWS), .depth = a->d, .lanes = tile->lanes, .a_row = tile->width, .a_step = 1,
-    .a = (const uint32_t *) tile->values_block, .b = (const uint32_t *) tile->gradients,
-    .c = tile->weight_gradients,
-  };
   const TileProduct query_gradients = {
     .rows = tile->depth, .depth = count, .lanes = tile->lanes, .a_row = 1, .a_step = tile->width,
     .a = (const uint32_t *) tile->keys_block, .b = (const uint32_t *) tile->weight_gradients, .accumulate = true,
@@ -254,10 +333,15 @@ differentiate_block (const Operands *o, SwittiDtype dtype, Tile *tile, int64_t f
   };
 
   pack_rows (dtype, tile, o->k, &a->k, a->d, first, count, tile->keys_block);
-  pack_rows (dtype, tile, o->v, &a->v, a->d, first, count, tile->values_block);
+  if (tile->in_pairs)
+    pack_pairs (tile, o->v, &a->v, a->d, first, count, tile->values_block);
+  else
+    pack_rows (dtype, tile, o->v, &a->v, a->d, first, count, tile->values_block);
+  if (!tile->keeps_scores && tile->in_pairs)
+    pack_pairs (tile, o->k, &a->k, a->d, first, count, tile->key_words);
   if (!tile->keeps_scores)
     make_scores (a, tile, first, count, scores);
-  tile_product (false, &weight_gradients);
+  multiply_given (tile, a->d, count, tile->values_block, tile->gradients, tile->weight_gradients);
   differentiate_softmax (a, tile, count, scores);
   tile_product (false, &query_gradients);
   add_key_gradients (tile, a->d, first, count, scores, tile->gradient_rows, &b->dv, o->dv);
@@ -274,11 +358,13 @@ differentiate_tile (const Operands *o, SwittiDtype dtype, Tile *tile)
   for (int64_t first = 0; first < tile->keys; first += tile->key_block)
     differentiate_block (o, dtype, tile, first,
                          tile->keys - first < tile->key_block ? tile->keys - first : tile->key_block);
+  transpose (tile->dq, tile->depth, tile->lanes, tile->count, tile->width, tile->query_rows);
   for (int64_t i = 0; i < tile->count; i++)
     {
       void *row = switti_at_mutable (dtype, o->dq, row_offset (&o->backward->dq, tile, d, tile->first + i));
+#pragma omp simd
       for (int64_t x = 0; x < d; x++)
-        switti_store (dtype, row, x, tile->dq[x * tile->lanes + i]);
+        switti_store (dtype, row, x, tile->query_rows[i * tile->width + x]);
     }
 }
 
@@ -308,6 +394,7 @@ lay_out (Tile *tile, float *scratch, int64_t d, int64_t lanes, int64_t key_block
   tile->dq = TAKE (width * lanes);
   tile->keys_block = TAKE (width * key_block);
   tile->values_block = TAKE (width * key_block);
+  tile->key_words = TAKE (width * key_block / 2);
   tile->sums = TAKE (width * key_block);
   tile->weight_gradients = TAKE (key_block * lanes);
 #undef TAKE
@@ -355,6 +442,9 @@ attention_backward (SwittiKernelContext *context, const SwittiAttentionBackward 
 
       if (key_length != NULL && key_length[tile.image] < tile.keys)
         tile.keys = key_length[tile.image];
+#if defined(__AVX512F__)
+      tile.in_pairs = context->has_avx512_bf16 && a->dtype == SWITTI_DTYPE_BF16 && a->d % 2 == 0;
+#endif
       lay_out (&tile, switti_cpu_thread_scratch (context, omp_get_thread_num ()), a->d, lanes, key_block);
       differentiate_head (&operands, &tile, lanes);
     }
