@@ -100,7 +100,13 @@ main (int argc, char **argv)
     if (g_str_equal (argv[1], commands[i].name))
       {
         g_autofree char *name = g_strconcat ("switti-train ", commands[i].name, NULL);
+        g_autoptr (GError) error = NULL;
 
+        if (!train_ranks_check_alone (commands[i].name, &error))
+          {
+            cli_report (error->message);
+            return TRAIN_USAGE;
+          }
         g_set_prgname (name); /* the usage line of its --help says it */
         return commands[i].run (argc - 1, argv + 1);
       }

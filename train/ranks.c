@@ -28,6 +28,22 @@ train_ranks_open (TrainRanks *self, GError **error)
   return self->all != NULL;
 }
 
+gboolean
+train_ranks_check_alone (const char *command, GError **error)
+{
+  g_auto (GStrv) environment = g_get_environ ();
+  g_auto (SwittiLaunch) launch = { NULL };
+
+  if (!switti_launch_parse (environment, &launch, error))
+    return FALSE;
+  if (launch.size == 1)
+    return TRUE;
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+               _ ("“switti-train %s” runs on one rank, but %s has started %d: start it alone."), command,
+               launch.launcher, launch.size);
+  return FALSE;
+}
+
 void
 train_ranks_clear (TrainRanks *self)
 {

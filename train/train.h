@@ -55,6 +55,8 @@ typedef struct
 
 /* From the launcher's environment. */
 gboolean train_ranks_open (TrainRanks *self, GError **error);
+/* For commands of one process. */
+gboolean train_ranks_check_alone (const char *command, GError **error);
 void train_ranks_clear (TrainRanks *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TrainRanks, train_ranks_clear)
 

@@ -101,6 +101,10 @@ def check_failures(tap, training):
     result = run(training, 3, 'groups', hybrid=2)
     tap.check(result.returncode != 0 and 'cannot be grouped by 2' in result.stderr, 'ranks/groups that do not fit',
               result.stderr if result.returncode == 0 else '')
+    alone = subprocess.run([os.environ['SWITTI_WITH_RANKS'], '2', training.program, 'vae'], capture_output=True,
+                           text=True, timeout=120, check=False)
+    tap.check(alone.returncode != 0 and 'runs on one rank' in alone.stderr, 'ranks/a command of one process',
+              alone.stderr if alone.returncode == 0 else '')
     # One rank cannot go on, and the others must not wait for it for ever.
     missing = training.folder / '4-sharded' / 'latest' / 'training' / 'transformer-00003-of-00004.safetensors'
     missing.rename(missing.with_suffix('.away'))
