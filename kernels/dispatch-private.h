@@ -12,11 +12,13 @@
 #define DEVICE(name) switti_cuda_##name
 #define DEVICE_KERNELS switti_kernels_cuda
 #define DEVICE_NAME "cuda"
+#define DEVICE_EXPORT __attribute__ ((visibility ("default"))) /* what core/ looks for in the module */
 #else
 #include "cpu/cpu-private.h"
 #define DEVICE(name) switti_cpu_##name
 #define DEVICE_KERNELS switti_kernels_cpu
 #define DEVICE_NAME "cpu"
+#define DEVICE_EXPORT
 #endif
 
 typedef struct

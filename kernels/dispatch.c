@@ -415,7 +415,7 @@ static const SwittiKernels kernels = {
 #endif
 };
 
-const SwittiKernels *
+DEVICE_EXPORT const SwittiKernels *
 DEVICE_KERNELS (void)
 {
   return &kernels;

@@ -4,6 +4,7 @@
  */
 #include "switti-device-private.h"
 
+#include "switti-device-cuda-private.h"
 #include "switti-error.h"
 
 #include <glib/gi18n-lib.h>
@@ -95,7 +96,8 @@ switti_device_new_for_kernels (const char *name, const SwittiKernels *kernels, c
                      name, options->isa);
       else
         g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_DEVICE,
-                     _ ("The device “%s” could not be opened: choose another device."), name);
+                     _ ("The device “%s” could not be opened (%s): choose another device."), name,
+                     kernels->error_message (NULL));
       return NULL;
     }
   self->name = g_strdup (name);
@@ -105,22 +107,38 @@ switti_device_new_for_kernels (const char *name, const SwittiKernels *kernels, c
   return g_steal_pointer (&self);
 }
 
-/* Whether name is "cuda" or "cuda:N". */
+/* Whether name is "cuda" or "cuda:N"; N, or 0. */
 static gboolean
-is_cuda_name (const char *name)
+parse_cuda_name (const char *name, int *index)
 {
-  guint64 index;
+  guint64 number;
 
+  *index = 0;
   if (g_str_equal (name, "cuda"))
     return TRUE;
-  return g_str_has_prefix (name, "cuda:") &&
-         g_ascii_string_to_unsigned (name + strlen ("cuda:"), 10, 0, G_MAXINT, &index, NULL);
+  if (!g_str_has_prefix (name, "cuda:")
+      || !g_ascii_string_to_unsigned (name + strlen ("cuda:"), 10, 0, G_MAXINT, &number, NULL))
+    return FALSE;
+  *index = (int) number;
+  return TRUE;
+}
+
+static SwittiDevice *
+new_cuda (const char *name, int index, GError **error)
+{
+  const SwittiKernelOptions options = { .device_index = index };
+  const SwittiKernels *kernels = switti_device_cuda_load (name, error);
+  g_autofree char *full_name = g_strdup_printf ("cuda:%d", index);
+
+  return kernels != NULL ? switti_device_new_for_kernels (full_name, kernels, &options, error) : NULL;
 }
 
 SwittiDevice *
 switti_device_new (const char *name, int n_threads, GError **error)
 {
   SwittiKernelOptions options = { .n_threads = n_threads };
+  SwittiDevice *cuda;
+  int index;
 
   g_return_val_if_fail (name != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
@@ -131,19 +149,19 @@ switti_device_new (const char *name, int n_threads, GError **error)
                    _ ("The number of threads is %d: give 1 or more, or 0 for all processors."), n_threads);
       return NULL;
     }
-  if (is_cuda_name (name))
-    {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_DEVICE,
-                   _ ("The device “%s” is not available, because this build of Switti has no CUDA module: choose the "
-                      "device “cpu” or “auto”."),
-                   name);
-      return NULL;
-    }
+  if (parse_cuda_name (name, &index))
+    return new_cuda (name, index, error);
   if (!g_str_equal (name, "auto") && !g_str_equal (name, "cpu"))
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
                    _ ("There is no device “%s”: choose “auto”, “cpu”, “cuda” or “cuda:N”."), name);
       return NULL;
+    }
+  if (g_str_equal (name, "auto") && switti_device_cuda_has_driver ())
+    {
+      cuda = new_cuda ("cuda:0", 0, NULL);
+      if (cuda != NULL)
+        return cuda;
     }
   return switti_device_new_for_kernels ("cpu", switti_kernels_cpu (), &options, error);
 }

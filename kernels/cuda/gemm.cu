@@ -23,9 +23,11 @@ struct SwittiGemmPlan
 {
   SwittiGemm gemm;
   SwittiDtype multiplied;
-  SwittiCudaProductPlan *product;
+  SwittiCudaProductPlan *direct;  /* into D */
+  SwittiCudaProductPlan *biased;  /* into D, with a bias; NULL where the library cannot */
+  SwittiCudaProductPlan *to_wide; /* into wide_d; NULL where it is never needed */
   float *wide_a, *wide_b; /* float32 copies of operands that are bf16; NULL where they are read as they are */
-  float *wide_d;          /* the product before it is finished; NULL where it is made in D */
+  float *wide_d;          /* the product before it is finished */
 };
 
 static bool
@@ -146,7 +148,7 @@ allocate_floats (SwittiKernelContext *context, size_t count, float **memory)
 }
 
 static SwittiKernelStatus
-plan_memory (SwittiKernelContext *context, SwittiGemmPlan *plan)
+plan_operands (SwittiKernelContext *context, SwittiGemmPlan *plan)
 {
   const SwittiGemm *g = &plan->gemm;
   SwittiKernelStatus status = SWITTI_KERNEL_OK;
@@ -155,16 +157,50 @@ plan_memory (SwittiKernelContext *context, SwittiGemmPlan *plan)
     status = allocate_floats (context, a_span (g), &plan->wide_a);
   if (status == SWITTI_KERNEL_OK && g->b_dtype != plan->multiplied)
     status = allocate_floats (context, b_span (g), &plan->wide_b);
-  /* A bf16 D is finished from the float32 product, so that it is rounded once. */
-  if (status == SWITTI_KERNEL_OK && g->d_dtype == SWITTI_DTYPE_BF16)
-    status = allocate_floats (context, (size_t) (g->m * g->n), &plan->wide_d);
   return status;
+}
+
+/* The products that a run may ask for. A bf16 D is made by the library where it needs no more than that, or than a
+ * bias; otherwise it is finished from a float32 product, so that it is rounded once. */
+static SwittiKernelStatus
+plan_products (SwittiKernelContext *context, SwittiGemmPlan *plan)
+{
+  const SwittiGemm *g = &plan->gemm;
+  const bool narrow = g->d_dtype == SWITTI_DTYPE_BF16;
+  const bool plain = g->activation == SWITTI_ACTIVATION_NONE
+                     && (!narrow || plan->multiplied == SWITTI_DTYPE_BF16);
+  SwittiCudaProduct product = {};
+  SwittiKernelStatus status = SWITTI_KERNEL_OK;
+
+  product.batch = g->m / g->row_group;
+  product.m = g->row_group;
+  product.n = g->n;
+  product.k = g->k;
+  product.lda = g->lda;
+  product.ldb = b_stride (g);
+  product.ldd = g->ldd;
+  product.ab_dtype = plan->multiplied;
+  product.d_dtype = g->d_dtype;
+  product.a_is_km = g->a_is_km;
+  product.b_is_kn = g->b_is_kn;
+  product.accumulate = g->accumulate;
+  if (plain || !narrow)
+    status = switti_cuda_product_plan (context, &product, &plan->direct);
+  product.bias = true;
+  if (status == SWITTI_KERNEL_OK && plain)
+    status = switti_cuda_product_plan (context, &product, &plan->biased);
+  if (status != SWITTI_KERNEL_OK || !narrow || plan->biased != NULL)
+    return status;
+  product.bias = false;
+  product.ldd = g->n;
+  product.d_dtype = SWITTI_DTYPE_F32;
+  status = allocate_floats (context, (size_t) (g->m * g->n), &plan->wide_d);
+  return status == SWITTI_KERNEL_OK ? switti_cuda_product_plan (context, &product, &plan->to_wide) : status;
 }
 
 SwittiKernelStatus
 switti_cuda_gemm_plan (SwittiKernelContext *context, const SwittiGemm *gemm, SwittiGemmPlan **plan)
 {
-  SwittiCudaProduct product = {};
   SwittiGemmPlan *self;
   SwittiKernelStatus status;
 
@@ -177,22 +213,9 @@ switti_cuda_gemm_plan (SwittiKernelContext *context, const SwittiGemm *gemm, Swi
     return switti_cuda_fail (context, SWITTI_KERNEL_OUT_OF_MEMORY, "no memory is left for the plan of a product");
   self->gemm = *gemm;
   self->multiplied = gemm->a_dtype == gemm->b_dtype ? gemm->a_dtype : SWITTI_DTYPE_F32;
-  status = plan_memory (context, self);
-
-  product.batch = gemm->m / gemm->row_group;
-  product.m = gemm->row_group;
-  product.n = gemm->n;
-  product.k = gemm->k;
-  product.lda = gemm->lda;
-  product.ldb = b_stride (gemm);
-  product.ldd = self->wide_d != NULL ? gemm->n : gemm->ldd;
-  product.ab_dtype = self->multiplied;
-  product.d_dtype = SWITTI_DTYPE_F32;
-  product.a_is_km = gemm->a_is_km;
-  product.b_is_kn = gemm->b_is_kn;
-  product.accumulate = gemm->accumulate;
+  status = plan_operands (context, self);
   if (status == SWITTI_KERNEL_OK)
-    status = switti_cuda_product_plan (context, &product, &self->product);
+    status = plan_products (context, self);
   if (status != SWITTI_KERNEL_OK)
     {
       switti_cuda_gemm_plan_free (context, self);
@@ -207,8 +230,9 @@ switti_cuda_gemm_plan_free (SwittiKernelContext *context, SwittiGemmPlan *plan)
 {
   if (plan == NULL)
     return;
-  if (plan->product != NULL)
-    switti_cuda_product_plan_free (context, plan->product);
+  for (SwittiCudaProductPlan *product : { plan->direct, plan->biased, plan->to_wide })
+    if (product != NULL)
+      switti_cuda_product_plan_free (context, product);
   switti_cuda_free (context, plan->wide_a);
   switti_cuda_free (context, plan->wide_b);
   switti_cuda_free (context, plan->wide_d);
@@ -270,13 +294,27 @@ finish (SwittiKernelContext *context, const SwittiGemm *g, const float *product,
                         g->activation, d, g->ldd);
 }
 
-/* A bias is added to a sum before it is activated, but not to one that is added up over calls. */
+/* The product of operands of one dtype, and what comes after it. */
 static SwittiKernelStatus
-finish_in_place (SwittiKernelContext *context, const SwittiGemm *g, const float *bias, float *d)
+multiply (SwittiKernelContext *context, const SwittiGemmPlan *plan, const void *a, const void *b, const float *bias,
+          void *d)
 {
-  if (bias == NULL && g->activation == SWITTI_ACTIVATION_NONE)
-    return SWITTI_KERNEL_OK;
-  return finish (context, g, d, g->ldd, bias, d);
+  const SwittiGemm *g = &plan->gemm;
+  SwittiKernelStatus status;
+
+  if (bias != NULL && plan->biased != NULL)
+    return switti_cuda_product_run (context, plan->biased, a, b, bias, d);
+  if (g->d_dtype == SWITTI_DTYPE_BF16 && (bias != NULL || plan->direct == NULL))
+    {
+      status = switti_cuda_product_run (context, plan->to_wide, a, b, NULL, plan->wide_d);
+      return status == SWITTI_KERNEL_OK
+                 ? finish (context, g, plan->wide_d, g->n, bias, static_cast<Bf16 *> (d))
+                 : status;
+    }
+  status = switti_cuda_product_run (context, plan->direct, a, b, NULL, d);
+  if (status != SWITTI_KERNEL_OK || (bias == NULL && g->activation == SWITTI_ACTIVATION_NONE))
+    return status;
+  return finish (context, g, static_cast<const float *> (d), g->ldd, bias, static_cast<float *> (d));
 }
 
 SwittiKernelStatus
@@ -290,13 +328,8 @@ switti_cuda_gemm (SwittiKernelContext *context, const SwittiGemmPlan *plan, cons
     status = context->ops.convert (context, (int64_t) a_span (g), g->a_dtype, a, SWITTI_DTYPE_F32, plan->wide_a);
   if (status == SWITTI_KERNEL_OK && plan->wide_b != NULL)
     status = context->ops.convert (context, (int64_t) b_span (g), g->b_dtype, b, SWITTI_DTYPE_F32, plan->wide_b);
-  if (status == SWITTI_KERNEL_OK)
-    status = switti_cuda_product_run (context, plan->product, plan->wide_a != NULL ? plan->wide_a : a,
-                                      plan->wide_b != NULL ? plan->wide_b : b,
-                                      plan->wide_d != NULL ? plan->wide_d : d);
   if (status != SWITTI_KERNEL_OK)
     return status;
-  if (plan->wide_d != NULL)
-    return finish (context, g, plan->wide_d, g->n, bias, static_cast<Bf16 *> (d));
-  return finish_in_place (context, g, bias, static_cast<float *> (d));
+  return multiply (context, plan, plan->wide_a != NULL ? plan->wide_a : a, plan->wide_b != NULL ? plan->wide_b : b,
+                   bias, d);
 }

@@ -83,6 +83,8 @@ chunk_sums (const GroupShape &shape, const T *x, int positions, Shared<float> pa
       for (int e = 0; SQUARES && e < LANE; e++)
         if (lane * LANE + e < shape.channels)
           mean[e] = means[(lane * LANE + e) / width];
+      /* Enough loads in flight; more would not fit the registers. */
+#pragma unroll 2
       for (int p = slot; p < positions; p += layout.slots)
         {
           load_lane<VECTOR> (x + (int64_t) p * shape.channels, lane * LANE, shape.channels, value);

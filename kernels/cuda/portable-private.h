@@ -14,6 +14,11 @@
 
 #include <cuda_runtime.h>
 
+#define SWITTI_NOINLINE __noinline__
+/* The compiler moves no access to memory across: where an unrolled loop's loads would all be made at once and not fit
+ * the registers. */
+#define SWITTI_IN_ORDER() asm volatile ("" ::: "memory")
+
 /* A pointer into shared memory. */
 template <typename T> using Shared = T *;
 
@@ -135,6 +140,9 @@ check_write (const void *, size_t)
 #else
 
 #include "cuda-on-host.h"
+
+#define SWITTI_NOINLINE __attribute__ ((noinline))
+#define SWITTI_IN_ORDER()
 
 template <typename T> using Shared = cuda_on_host::Shared<T>;
 

@@ -9,15 +9,16 @@
 
 #include "runtime-private.h"
 
-/* D (m, n) = A (m, k) . B^T [+ D] for each of `batch` groups of m rows, which share B. All row-major, A and B of one
- * dtype; a_is_km: A is stored (k, m); b_is_kn: B is stored (k, n). float32 sums; float32 products are not made in a
- * narrower format. */
+/* D (m, n) = A (m, k) . B^T [+ bias (n)] [+ D] for each of `batch` groups of m rows, which share B. All row-major, A
+ * and B of one dtype; a_is_km: A is stored (k, m); b_is_kn: B is stored (k, n). float32 sums; float32 products are not
+ * made in a narrower format. */
 struct SwittiCudaProduct
 {
   int64_t batch, m, n, k;
   int64_t lda, ldb, ldd;
   SwittiDtype ab_dtype, d_dtype;
   bool a_is_km, b_is_kn, accumulate;
+  bool bias; /* a float32 bias is added before D is rounded */
 };
 
 struct SwittiCudaProductPlan;
@@ -25,9 +26,10 @@ struct SwittiCudaProductPlan;
 SwittiKernelStatus switti_cuda_products_new (SwittiKernelContext *context, SwittiCudaProducts **products);
 void switti_cuda_products_free (SwittiCudaProducts *products);
 
-/* Bits of a row do not depend on `batch`: the algorithm is chosen for one group. */
+/* Bits of a row do not depend on `batch`: the algorithm is chosen for one group. *plan is NULL, with OK, for a bias
+ * that the library cannot add to such a product. */
 SwittiKernelStatus switti_cuda_product_plan (SwittiKernelContext *context, const SwittiCudaProduct *product,
                                              SwittiCudaProductPlan **plan);
 void switti_cuda_product_plan_free (SwittiKernelContext *context, SwittiCudaProductPlan *plan);
 SwittiKernelStatus switti_cuda_product_run (SwittiKernelContext *context, const SwittiCudaProductPlan *plan,
-                                            const void *a, const void *b, void *d);
+                                            const void *a, const void *b, const float *bias, void *d);

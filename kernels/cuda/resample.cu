@@ -10,12 +10,12 @@
 
 #define RESAMPLE_THREADS 256
 
-/* What one output coordinate of an axis reads: `count` inputs from `first` on, the ends clamped, with weight[i]; AREA
- * weighs all alike and has no weights. */
+/* What one output coordinate of an axis reads: `count` inputs from `first` on, the ends clamped. `offset` is how far
+ * the sample lies past the first of BILINEAR's two, the second of BICUBIC's four. */
 struct Taps
 {
   int first, count;
-  float weight[4];
+  float offset;
 };
 
 struct ResampleShape
@@ -44,44 +44,29 @@ __device__ __forceinline__ Taps
 find_taps (int i, int in_size, int out_size)
 {
   const float source = ((float) i + 0.5f) * ((float) in_size / (float) out_size) - 0.5f;
-  Taps taps = { 0, 1, { 1.0f, 0.0f, 0.0f, 0.0f } };
+  const int first = (int) ((int64_t) i * in_size / out_size);
 
   if (MODE == SWITTI_RESAMPLE_NEAREST)
-    taps.first = (int) ((int64_t) i * in_size / out_size);
-  else if (MODE == SWITTI_RESAMPLE_BILINEAR)
+    return Taps{ first, 1, 0.0f };
+  if (MODE == SWITTI_RESAMPLE_BILINEAR)
     {
       const float clamped = source < 0.0f ? 0.0f : source;
-      taps.first = (int) clamped;
-      taps.count = 2;
-      taps.weight[1] = clamped - (float) taps.first;
-      taps.weight[0] = 1.0f - taps.weight[1];
+      return Taps{ (int) clamped, 2, clamped - (float) (int) clamped };
     }
-  else if (MODE == SWITTI_RESAMPLE_BICUBIC)
-    {
-      const float base = floorf (source);
-      taps.first = (int) base - 1;
-      taps.count = 4;
-#pragma unroll
-      for (int k = 0; k < 4; k++)
-        taps.weight[k] = cubic_weight (fabsf (source - base - (float) (k - 1)));
-    }
-  else
-    {
-      taps.first = (int) ((int64_t) i * in_size / out_size);
-      taps.count = (int) (((int64_t) (i + 1) * in_size + out_size - 1) / out_size) - taps.first;
-    }
-  return taps;
+  if (MODE == SWITTI_RESAMPLE_BICUBIC)
+    return Taps{ (int) floorf (source) - 1, 4, source - floorf (source) };
+  return Taps{ first, (int) (((int64_t) (i + 1) * in_size + out_size - 1) / out_size) - first, 0.0f };
 }
 
-/* Compile-time counts where there are weights, so that they stay in registers. */
 template <int MODE>
-__device__ __forceinline__ int
-tap_count (const Taps &taps)
+__device__ __forceinline__ float
+tap_weight (const Taps &taps, int k)
 {
-  return MODE == SWITTI_RESAMPLE_NEAREST    ? 1
-         : MODE == SWITTI_RESAMPLE_BILINEAR ? 2
-         : MODE == SWITTI_RESAMPLE_BICUBIC  ? 4
-                                            : taps.count;
+  if (MODE == SWITTI_RESAMPLE_BILINEAR)
+    return k == 0 ? 1.0f - taps.offset : taps.offset;
+  if (MODE == SWITTI_RESAMPLE_BICUBIC)
+    return cubic_weight (fabsf (taps.offset - (float) (k - 1)));
+  return 1.0f;
 }
 
 template <int MODE, bool VECTOR, typename T>
@@ -99,14 +84,14 @@ resample_rows (ResampleShape shape, int blocks_per_row, const T *in, T *out)
     return;
   const Taps rows = find_taps<MODE> ((int) (row % shape.out_height), shape.in_height, shape.out_height);
   const Taps columns = find_taps<MODE> (x, shape.in_width, shape.out_width);
-#pragma unroll
-  for (int r = 0; r < tap_count<MODE> (rows); r++)
-#pragma unroll
-    for (int c = 0; c < tap_count<MODE> (columns); c++)
+#pragma unroll 1
+  for (int r = 0; r < rows.count; r++)
+#pragma unroll 1
+    for (int c = 0; c < columns.count; c++)
       {
         const int64_t pixel = (int64_t) clamp_index (rows.first + r, shape.in_height) * shape.in_width
                               + clamp_index (columns.first + c, shape.in_width);
-        const float weight = MODE == SWITTI_RESAMPLE_AREA ? 1.0f : rows.weight[r & 3] * columns.weight[c & 3];
+        const float weight = tap_weight<MODE> (rows, r) * tap_weight<MODE> (columns, c);
         load_lane<VECTOR> (map + pixel * shape.channels, j, shape.channels, value);
 #pragma unroll
         for (int e = 0; e < LANE; e++)

@@ -10,6 +10,9 @@
 #include "philox-private.h"
 #include "rows-private.h"
 
+/* The longest row: what a block's registers hold, logits and weights. */
+#define MAX_CODES 8192
+
 /* One call. */
 struct SampleShape
 {
@@ -28,6 +31,12 @@ sortable_key (float value)
 {
   const uint32_t bits = __float_as_uint (value + 0.0f);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+__device__ __forceinline__ float
+value_of_key (uint32_t key)
+{
+  return __uint_as_float (key & 0x80000000u ? key & 0x7fffffffu : ~key);
 }
 
 /* Logits of the row, guided; written where `guided` is not NULL. What lies past the row is -inf. */
@@ -60,6 +69,7 @@ guide (const SampleShape &shape, const float *prompt, const float *null_logits, 
         }
       if (guided != nullptr && j < shape.v)
         store_lane<Shape::vector> (guided, j, shape.v, logits[i]);
+      SWITTI_IN_ORDER ();
     }
 }
 
@@ -89,7 +99,7 @@ block_count (uint32_t selected)
 /* Those whose keys reach the k-th largest key. */
 template <typename Shape>
 __device__ __forceinline__ uint32_t
-keep_largest (const float (&logits)[Shape::lanes][LANE], uint32_t alive, int k)
+keep_largest (const uint32_t (&keys)[Shape::lanes][LANE], uint32_t alive, int k)
 {
   uint32_t threshold = 0;
 
@@ -97,14 +107,14 @@ keep_largest (const float (&logits)[Shape::lanes][LANE], uint32_t alive, int k)
     {
       const uint32_t candidate = threshold | bit;
       const int reached = block_count<Shape> (
-          select<Shape> (alive, [&] (int i, int e) { return sortable_key (logits[i][e]) >= candidate; }));
+          select<Shape> (alive, [&] (int i, int e) { return keys[i][e] >= candidate; }));
       if (reached >= k)
         threshold = candidate;
       /* Exactly k: the candidate parts them, wherever between two keys it lies. */
       if (reached == k)
         break;
     }
-  return select<Shape> (alive, [&] (int i, int e) { return sortable_key (logits[i][e]) >= threshold; });
+  return select<Shape> (alive, [&] (int i, int e) { return keys[i][e] >= threshold; });
 }
 
 /* The code that a thread's bit stands for. */
@@ -123,24 +133,25 @@ without_first (uint32_t ties, int n)
   int bound = 0;
 
   /* The greatest bound below which there are at most n. */
-  for (int bit = MAX_ROW; bit != 0; bit >>= 1)
+  for (int bit = MAX_CODES; bit != 0; bit >>= 1)
     if (block_count<Shape> (select<Shape> (ties, [&] (int i, int e) { return code_of<Shape> (i, e) < bound + bit; }))
         <= n)
       bound += bit;
   return select<Shape> (ties, [&] (int i, int e) { return code_of<Shape> (i, e) >= bound; });
 }
 
-template <typename Shape, typename Weight>
+/* A thread's few weights are added up in float32, the threads' sums in float64. */
+template <typename Shape>
 __device__ __forceinline__ double
-sum_selected (uint32_t selected, Weight weight)
+sum_selected (uint32_t selected, const float (&weights)[Shape::lanes][LANE])
 {
-  double sum = 0.0;
+  float sum = 0.0f;
 #pragma unroll
   for (int i = 0; i < Shape::lanes; i++)
     for (int e = 0; e < LANE; e++)
       if (selected >> (LANE * i + e) & 1u)
-        sum += (double) weight (i, e);
-  return block_sum<Shape::threads> (sum);
+        sum += weights[i][e];
+  return block_sum<Shape::threads> ((double) sum);
 }
 
 template <typename Shape>
@@ -159,35 +170,37 @@ greatest_code (uint32_t selected)
 /* Drops what lies outside the nucleus; equal logits are taken as sorted by code. */
 template <typename Shape>
 __device__ __forceinline__ uint32_t
-keep_nucleus (const float (&logits)[Shape::lanes][LANE], uint32_t alive, float top_p)
+keep_nucleus (const uint32_t (&keys)[Shape::lanes][LANE], uint32_t alive, float top_p)
 {
-  float greatest = -INFINITY;
+  float greatest = -INFINITY, weights[Shape::lanes][LANE];
   uint32_t threshold = 0;
 
 #pragma unroll
   for (int i = 0; i < Shape::lanes; i++)
     for (int e = 0; e < LANE; e++)
-      if ((alive >> (LANE * i + e) & 1u) && logits[i][e] > greatest)
-        greatest = logits[i][e];
+      if ((alive >> (LANE * i + e) & 1u) && value_of_key (keys[i][e]) > greatest)
+        greatest = value_of_key (keys[i][e]);
   greatest = block_max<Shape::threads> (greatest);
-  const auto key = [&] (int i, int e) { return sortable_key (logits[i][e]); };
-  const auto weight = [&] (int i, int e) { return expf (logits[i][e] - greatest); };
-  const double limit = (1.0 - (double) top_p) * sum_selected<Shape> (alive, weight);
+#pragma unroll
+  for (int i = 0; i < Shape::lanes; i++)
+    for (int e = 0; e < LANE; e++)
+      weights[i][e] = expf (value_of_key (keys[i][e]) - greatest);
+  const double limit = (1.0 - (double) top_p) * sum_selected<Shape> (alive, weights);
 
   for (uint32_t bit = 0x80000000u; bit != 0; bit >>= 1)
     {
       const uint32_t candidate = threshold | bit;
-      const uint32_t below = select<Shape> (alive, [&] (int i, int e) { return key (i, e) < candidate; });
-      if (sum_selected<Shape> (below, weight) <= limit)
+      const uint32_t below = select<Shape> (alive, [&] (int i, int e) { return keys[i][e] < candidate; });
+      if (sum_selected<Shape> (below, weights) <= limit)
         threshold = candidate;
     }
   threshold = threshold < sortable_key (greatest) ? threshold : sortable_key (greatest);
 
-  const uint32_t ties = select<Shape> (alive, [&] (int i, int e) { return key (i, e) == threshold; });
-  const uint32_t above = select<Shape> (alive, [&] (int i, int e) { return key (i, e) > threshold; });
-  const double below = sum_selected<Shape> (alive & ~ties & ~above, weight);
+  const uint32_t ties = select<Shape> (alive, [&] (int i, int e) { return keys[i][e] == threshold; });
+  const uint32_t above = select<Shape> (alive, [&] (int i, int e) { return keys[i][e] > threshold; });
+  const double below = sum_selected<Shape> (alive & ~ties & ~above, weights);
   const int n_ties = block_count<Shape> (ties);
-  const double each = sum_selected<Shape> (ties, weight) / (n_ties > 0 ? n_ties : 1);
+  const double each = sum_selected<Shape> (ties, weights) / (n_ties > 0 ? n_ties : 1);
   /* How many of the equal ones the running sum leaves at or below the limit. */
   const double fitting = each > 0.0 ? (limit - below) / each : (double) n_ties;
   const int n_dropped = fitting >= (double) n_ties ? n_ties : fitting > 0.0 ? (int) fitting : 0;
@@ -249,7 +262,7 @@ template <typename Shape>
 __device__ __forceinline__ Candidate
 find_best (const float (&scores)[Shape::lanes][LANE], uint32_t alive)
 {
-  Candidate best = { -INFINITY, MAX_ROW };
+  Candidate best = { -INFINITY, MAX_CODES };
 #pragma unroll
   for (int i = 0; i < Shape::lanes; i++)
     for (int e = 0; e < LANE; e++)
@@ -259,7 +272,16 @@ find_best (const float (&scores)[Shape::lanes][LANE], uint32_t alive)
   return block_best<Shape::threads> (best);
 }
 
-/* scores += Gumbel numbers of the row; one Philox block makes the four of a lane. */
+/* The Gumbel numbers of codes 4 * block to 4 * block + 3. Not inlined: the compiler would work out all of a thread's at
+ * once, for which there are not the registers. */
+__device__ SWITTI_NOINLINE static float4
+gumbel_block (uint32_t block, uint32_t position, uint32_t scale, uint64_t seed)
+{
+  const uint4 words = philox (uint4{ block, position, scale, 0 }, (uint32_t) seed, (uint32_t) (seed >> 32));
+  return float4{ gumbel (words.x), gumbel (words.y), gumbel (words.z), gumbel (words.w) };
+}
+
+/* scores += Gumbel numbers of the row */
 template <typename Shape>
 __device__ __forceinline__ void
 add_gumbel (const SampleShape &shape, uint64_t seed, int64_t position, uint32_t alive,
@@ -270,13 +292,12 @@ add_gumbel (const SampleShape &shape, uint64_t seed, int64_t position, uint32_t 
     {
       if ((alive >> (LANE * i) & 15u) == 0)
         continue;
-      const uint4 words = philox (uint4{ (uint32_t) lane_start<Shape> (i) / 4, (uint32_t) position,
-                                         (uint32_t) shape.scale_index, 0 },
-                                  (uint32_t) seed, (uint32_t) (seed >> 32));
-      scores[i][0] += gumbel (words.x);
-      scores[i][1] += gumbel (words.y);
-      scores[i][2] += gumbel (words.z);
-      scores[i][3] += gumbel (words.w);
+      const float4 numbers = gumbel_block ((uint32_t) lane_start<Shape> (i) / 4, (uint32_t) position,
+                                           (uint32_t) shape.scale_index, seed);
+      scores[i][0] += numbers.x;
+      scores[i][1] += numbers.y;
+      scores[i][2] += numbers.z;
+      scores[i][3] += numbers.w;
     }
 }
 
@@ -296,20 +317,29 @@ all_codes (int v)
 }
 
 template <typename Shape>
-__global__ void __launch_bounds__ (Shape::threads)
+__global__ void __launch_bounds__ (Shape::threads, 1)
 draw_filtered (SampleShape shape, const uint64_t *seeds, const float *prompt, const float *null_logits, float *guided,
                float *filtered, int32_t *codes)
 {
   const int64_t row = blockIdx.x, first = row * shape.v;
-  uint32_t alive = all_codes<Shape> (shape.v);
+  uint32_t alive = all_codes<Shape> (shape.v), keys[Shape::lanes][LANE];
   float logits[Shape::lanes][LANE];
 
   guide<Shape> (shape, prompt + first, null_logits != nullptr ? null_logits + first : nullptr,
                 guided != nullptr ? guided + first : nullptr, logits);
+  /* In between, the keys alone are kept: registers are few. */
+#pragma unroll
+  for (int i = 0; i < Shape::lanes; i++)
+    for (int e = 0; e < LANE; e++)
+      keys[i][e] = sortable_key (logits[i][e]);
   if (shape.top_k > 0 && shape.top_k < shape.v)
-    alive = keep_largest<Shape> (logits, alive, shape.top_k);
+    alive = keep_largest<Shape> (keys, alive, shape.top_k);
   if (shape.top_p > 0.0f)
-    alive = keep_nucleus<Shape> (logits, alive, shape.top_p);
+    alive = keep_nucleus<Shape> (keys, alive, shape.top_p);
+#pragma unroll
+  for (int i = 0; i < Shape::lanes; i++)
+    for (int e = 0; e < LANE; e++)
+      logits[i][e] = value_of_key (keys[i][e]);
   if (filtered != nullptr)
     for (int i = 0; i < Shape::lanes; i++)
       for (int e = 0; e < LANE; e++)
@@ -370,7 +400,7 @@ mix_codes (const SampleShape &shape, const float (&weights)[Shape::lanes][LANE],
 }
 
 template <typename Shape>
-__global__ void __launch_bounds__ (Shape::threads)
+__global__ void __launch_bounds__ (Shape::threads, 1)
 draw_smooth (SampleShape shape, const uint64_t *seeds, const float *prompt, const float *null_logits,
              const float *codebook, const float *given_gumbel, float *guided, float *h, int32_t *codes)
 {
@@ -411,7 +441,7 @@ draw_smooth (SampleShape shape, const uint64_t *seeds, const float *prompt, cons
 
 /* -- the ops ------------------------------------------------------------------------------------------------------ */
 
-/* Few codes are a warp's, most a block's of 256 or 1,024. */
+/* Few codes are a warp's, most a block's of 256 or 512. */
 template <typename Launch>
 static SwittiKernelStatus
 with_sample_shape (int64_t v, bool vector, Launch launch)
@@ -420,13 +450,13 @@ with_sample_shape (int64_t v, bool vector, Launch launch)
     return vector ? launch (RowShape<32, 1, true>{}) : launch (RowShape<32, 1, false>{});
   if (v <= 256 * 4 * LANE)
     return vector ? launch (RowShape<256, 4, true>{}) : launch (RowShape<256, 4, false>{});
-  return vector ? launch (RowShape<1024, 4, true>{}) : launch (RowShape<1024, 4, false>{});
+  return vector ? launch (RowShape<512, 4, true>{}) : launch (RowShape<512, 4, false>{});
 }
 
 static bool
 sample_fits (const SwittiSample *sample)
 {
-  return sample->v <= MAX_ROW && sample->n <= INT32_MAX && sample->batch <= INT32_MAX
+  return sample->v <= MAX_CODES && sample->n <= INT32_MAX && sample->batch <= INT32_MAX
          && is_launchable (sample->batch * sample->n);
 }
 

@@ -4,6 +4,10 @@
  */
 #include "fixture.h"
 
+#if defined(SWITTI_TEST_CUDA_ON_HOST)
+#include "table-on-host.h"
+#endif
+
 #include <json-glib/json-glib.h>
 #include <math.h>
 #include <string.h>
@@ -211,7 +215,13 @@ SwittiDevice *
 fixture_device (int n_threads)
 {
   g_autoptr (GError) error = NULL;
+#if defined(SWITTI_TEST_CUDA_ON_HOST)
+  const SwittiKernelOptions options = { .n_threads = n_threads };
+  SwittiDevice *device
+      = switti_device_new_for_kernels ("cuda:0", switti_kernels_cuda_shuffled ((guint64) n_threads), &options, &error);
+#else
   SwittiDevice *device = switti_device_new ("cpu", n_threads, &error);
+#endif
 
   g_assert_no_error (error);
   return device;

@@ -47,7 +47,7 @@ void fixture_probe (const char *name, const float *t, gsize count, double probe[
 float *fixture_nchw_to_nhwc (const float *in, gsize batch, gsize channels, gsize positions);
 float *fixture_nhwc_to_nchw (const float *in, gsize batch, gsize channels, gsize positions);
 
-/* "cpu", with n_threads (0: all). */
+/* "cpu", with n_threads (0: all); or CUDA on the host (tests/cuda-on-host/), with another order of its threads. */
 SwittiDevice *fixture_device (int n_threads);
 void *fixture_device_alloc (SwittiDevice *device, gsize bytes);
 void *fixture_upload (SwittiDevice *device, const void *host, gsize bytes);

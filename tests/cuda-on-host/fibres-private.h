@@ -31,7 +31,7 @@ const char *kernel_name ();
 void report (const std::string &words);
 
 /* -- memory.cpp ------------------------------------------------------------------------------------------------ */
-void memory_begin_block (size_t dynamic_bytes);
+void memory_begin_block (size_t dynamic_bytes, uint64_t n_blocks);
 /* A thread ends: it must have waited for its copies. */
 void memory_end_thread ();
 /* The canaries beside each allocation; false after reporting one that was overwritten. */

@@ -340,6 +340,13 @@ warp_epoch (int warp)
 
 /* -- meeting points -------------------------------------------------------------------------------------------- */
 
+/* Mostly one literal. */
+static bool
+is_same (const char *a, const char *b)
+{
+  return a == b || strcmp (a, b) == 0;
+}
+
 int
 meet_block (Barrier barrier, int predicate, const char *file, int line)
 {
@@ -352,7 +359,7 @@ meet_block (Barrier barrier, int predicate, const char *file, int line)
       block.any = block.count = 0;
       block.all = 1;
     }
-  else if (block.line != line || strcmp (block.file, file) != 0)
+  else if (block.line != line || !is_same (block.file, file))
     fail ("divergent barriers: this thread is at %s:%d, others wait at %s:%d", file, line, block.file, block.line);
   block.any |= predicate != 0;
   block.all &= predicate != 0;
@@ -387,7 +394,7 @@ meet_warp (const char *what, Combine combine, const void *in, void *out, const c
       warp.file = file;
       warp.line = line;
     }
-  else if (warp.line != line || strcmp (warp.what, what) != 0 || strcmp (warp.file, file) != 0)
+  else if (warp.line != line || !is_same (warp.what, what) || !is_same (warp.file, file))
     fail ("divergent warp: this thread is at %s, %s:%d, others wait at %s, %s:%d", what, file, line, warp.what,
           warp.file, warp.line);
   warp.in[index % WARP] = in;
@@ -435,7 +442,7 @@ run_block (dim3 index, dim3 grid, dim3 size, size_t shared_bytes, const std::fun
   block.n_threads = (int) (size.x * size.y * size.z);
   block.n_started = block.n_ended = block.n_ready = block.arrived = 0;
   block.epoch = 0;
-  memory_begin_block (shared_bytes);
+  memory_begin_block (shared_bytes, (uint64_t) grid.x * grid.y * grid.z);
   for (int i = 0; i < block.n_threads; i++)
     {
       const unsigned int u = (unsigned int) i;

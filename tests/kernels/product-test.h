@@ -15,7 +15,7 @@
 /* The same tests run on each op table: the CPU's with its instruction sets, as SwittiKernelOptions has them, and CUDA's
  * on the host (tests/cuda-on-host/), which has none to choose. */
 #if defined(SWITTI_TEST_CUDA_ON_HOST)
-#include "eager-on-host.h"
+#include "table-on-host.h"
 static const char *const test_isas[] = { "cuda" };
 /* A thread is simulated in some nanoseconds an instruction: what is large for speed's sake alone is made smaller. */
 #define TEST_SIMULATED TRUE

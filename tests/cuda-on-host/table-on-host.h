@@ -1,4 +1,4 @@
-/* eager-on-host.h - CUDA's op table on the host, for tests of single ops
+/* table-on-host.h - CUDA's op table on the host, for tests
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  */
@@ -12,6 +12,10 @@ extern "C" {
 
 /* CUDA's table; ops are done when they return, as on the CPU. Any host memory is device memory to it. */
 const SwittiKernels *switti_kernels_cuda_eager (void);
+
+/* CUDA's table; ops are done when something waits for them, in an order that follows from the seed, and take device
+ * memory alone: for tests of what is built on the table. */
+const SwittiKernels *switti_kernels_cuda_shuffled (uint64_t seed);
 
 #ifdef __cplusplus
 }
