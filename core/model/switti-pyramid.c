@@ -337,8 +337,25 @@ switti_pyramid_nearest (SwittiPyramid *self, int scale, const float *h, gint32 *
   return TRUE;
 }
 
+/* self->vectors = the scale's r with noise. */
+static gboolean
+add_noise (SwittiPyramid *self, gint64 count, const float *r, double deviation, const float *noise, GError **error)
+{
+  SWITTI_RUN (self->device, clear, self->vectors, (gsize) count * sizeof (float));
+  SWITTI_RUN (self->device, accumulate, count, (float) sqrt (1 - deviation * deviation), r, (float) deviation, noise,
+              self->vectors);
+  return TRUE;
+}
+
 gboolean
 switti_pyramid_encode (SwittiPyramid *self, int batch, const float *f, gint32 *const *codes, GError **error)
+{
+  return switti_pyramid_encode_noisy (self, batch, f, 0, NULL, codes, error);
+}
+
+gboolean
+switti_pyramid_encode_noisy (SwittiPyramid *self, int batch, const float *f, double deviation, const float *noise,
+                             gint32 *const *codes, GError **error)
 {
   const int n_scales = self->config.schedule.n_scales;
 
@@ -347,11 +364,16 @@ switti_pyramid_encode (SwittiPyramid *self, int batch, const float *f, gint32 *c
   SWITTI_RUN (self->device, copy, self->residual, f, (gsize) (batch * map_size (self)) * sizeof (float));
   for (int s = 0; s < n_scales; s++)
     {
+      const gint64 count = (gint64) batch * self->config.schedule.side[s] * self->config.schedule.side[s]
+                           * self->config.latent;
+
       if (!switti_pyramid_reduce (self, s, self->residual, self->small, error)
-          || !switti_pyramid_nearest (self, s, self->small, codes[s], error)
+          || (noise != NULL && !add_noise (self, count, self->small, deviation, noise, error))
+          || !switti_pyramid_nearest (self, s, noise != NULL ? self->vectors : self->small, codes[s], error)
           || !switti_pyramid_look_up (self, s, codes[s], self->vectors, error)
           || !add_scale (self, s, self->vectors, self->residual, error))
         return FALSE;
+      noise = noise != NULL ? noise + count : NULL;
     }
   return TRUE;
 }

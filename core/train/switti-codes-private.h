@@ -22,8 +22,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiCodes, switti_codes_free)
 
 /* pixels (n, R, R, 3) in [-1, 1] -> codes (n, L), both on the host. */
 gboolean switti_codes_encode (SwittiCodes *self, int n, const float *pixels, gint32 *codes, GError **error);
-/* The same for one image, with noise in its latent f before the nearest codes are looked for: sqrt (1 - n^2) f + n e, n
- * being `deviation`, below 1, and e normal numbers that follow from seed and position. */
+/* The same for one image, with noise of that deviation, below 1, in what is left at each scale before the nearest codes
+ * are looked for (--embed-noise-std). It follows from seed and position. */
 gboolean switti_codes_encode_noisy (SwittiCodes *self, const float *pixels, double deviation, guint64 seed,
                                     guint64 position, gint32 *codes, GError **error);
 /* codes (n, L) -> the pictures that they stand for (n, R, R, 3) u8, both on the host. Codes outside the codebook are

@@ -10,7 +10,6 @@
 #include "switti-vae-private.h"
 
 #include <glib/gi18n-lib.h>
-#include <math.h>
 #include <string.h>
 
 #define PIXELS_PER_LATENT 16
@@ -26,6 +25,7 @@ struct _SwittiCodes
   float *image;  /* device (max_batch, R, R, 3), made at the first encoding */
   guint8 *rgb;   /* device (max_batch, R, R, 3), made at the first decoding */
   float *latent; /* device (max_batch, n, n, Z) */
+  float *noise;  /* device (L, Z), made at the first use */
   gint32 *codes; /* device: scale after scale (max_batch, pn pn) */
   gint32 *host_codes;
   float *host_latents; /* of a scale */
@@ -84,6 +84,7 @@ switti_codes_free (SwittiCodes *self)
   switti_device_free (self->device, self->image);
   switti_device_free (self->device, self->rgb);
   switti_device_free (self->device, self->latent);
+  switti_device_free (self->device, self->noise);
   switti_device_free (self->device, self->codes);
   g_free (self->host_codes);
   g_free (self->host_latents);
@@ -113,7 +114,7 @@ reorder (const SwittiCodes *self, int n, gint32 *images, gint32 *scales, gboolea
 
 /* pixels -> self->latent */
 static gboolean
-encode_latents (SwittiCodes *self, int n, const float *pixels, GError **error)
+encode_pixels (SwittiCodes *self, int n, const float *pixels, GError **error)
 {
   const gsize side = (gsize) last_side (self) * PIXELS_PER_LATENT, count = side * side * 3;
 
@@ -127,11 +128,10 @@ encode_latents (SwittiCodes *self, int n, const float *pixels, GError **error)
   return switti_vae_encode (self->vae, n, (int) last_side (self), self->image, self->latent, NULL, error);
 }
 
-/* self->latent -> codes */
-static gboolean
-choose_codes (SwittiCodes *self, int n, gint32 *codes, GError **error)
+/* Where the device's codes of each scale begin. */
+static void
+find_scales (SwittiCodes *self, int n, gint32 *scales[SWITTI_MAX_SCALES])
 {
-  gint32 *scales[SWITTI_MAX_SCALES];
   gint64 begin = 0;
 
   for (int s = 0; s < self->config.schedule.n_scales; s++)
@@ -139,8 +139,11 @@ choose_codes (SwittiCodes *self, int n, gint32 *codes, GError **error)
       scales[s] = self->codes + n * begin;
       begin += side_of (self, s) * side_of (self, s);
     }
-  if (!switti_pyramid_encode (self->pyramid, n, self->latent, scales, error))
-    return FALSE;
+}
+
+static gboolean
+download_codes (SwittiCodes *self, int n, gint32 *codes, GError **error)
+{
   SWITTI_RUN (self->device, download, self->host_codes, self->codes,
               (gsize) (n * self->length) * sizeof (gint32));
   reorder (self, n, codes, self->host_codes, TRUE);
@@ -150,28 +153,34 @@ choose_codes (SwittiCodes *self, int n, gint32 *codes, GError **error)
 gboolean
 switti_codes_encode (SwittiCodes *self, int n, const float *pixels, gint32 *codes, GError **error)
 {
-  return encode_latents (self, n, pixels, error) && choose_codes (self, n, codes, error);
+  gint32 *scales[SWITTI_MAX_SCALES];
+
+  find_scales (self, n, scales);
+  return encode_pixels (self, n, pixels, error)
+         && switti_pyramid_encode (self->pyramid, n, self->latent, scales, error)
+         && download_codes (self, n, codes, error);
 }
 
 gboolean
 switti_codes_encode_noisy (SwittiCodes *self, const float *pixels, double deviation, guint64 seed, guint64 position,
                            gint32 *codes, GError **error)
 {
-  const gsize count = (gsize) (last_side (self) * last_side (self) * self->config.latent);
-  g_autofree char *purpose = g_strdup_printf ("noise of the latent at %" G_GUINT64_FORMAT, position);
-  const SwittiRandom random = switti_random_new (seed, purpose);
-  g_autofree float *latent = g_new (float, count), *noise = g_new (float, count);
-  const float kept = (float) sqrt (1 - deviation * deviation);
+  const SwittiRandom random = switti_random_new (seed, "embed-noise");
+  const gsize count = (gsize) (self->length * self->config.latent);
+  g_autofree float *host = NULL;
+  gint32 *scales[SWITTI_MAX_SCALES];
 
-  g_assert (deviation >= 0 && deviation <= 1);
-  if (!encode_latents (self, 1, pixels, error))
+  if (self->noise == NULL)
+    self->noise = switti_device_alloc (self->device, count * sizeof (float), _ ("the noise"), error);
+  if (self->noise == NULL)
     return FALSE;
-  SWITTI_RUN (self->device, download, latent, self->latent, count * sizeof (float));
-  switti_random_truncated_normal (&random, deviation, G_MAXDOUBLE, count, noise);
-  for (gsize i = 0; i < count; i++)
-    latent[i] = kept * latent[i] + noise[i];
-  SWITTI_RUN (self->device, upload, self->latent, latent, count * sizeof (float));
-  return choose_codes (self, 1, codes, error);
+  host = g_new (float, count);
+  switti_random_normal (&random, position * ((count + 3) / 4), count, host);
+  SWITTI_RUN (self->device, upload, self->noise, host, count * sizeof (float));
+  find_scales (self, 1, scales);
+  return encode_pixels (self, 1, pixels, error)
+         && switti_pyramid_encode_noisy (self->pyramid, 1, self->latent, deviation, self->noise, scales, error)
+         && download_codes (self, 1, codes, error);
 }
 
 static gboolean

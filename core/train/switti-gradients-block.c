@@ -297,10 +297,11 @@ switti_gradients_block_forward (SwittiGradients *self, int index, GError **error
   SwittiSavedBlock *saved = switti_gradients_saved (self, index);
   const SwittiResidualNorm norm = norm_of_rows (self);
   const gint64 c = self->config->width;
-  const float *modulation = saved->modulation;
+  const float *modulation = saved->modulation, *cross_gate;
   float *end = self->x[index + 1];
 
-  if (!switti_gradients_block_conditions_forward (self, index, error))
+  if (!switti_gradients_block_conditions_forward (self, index, error)
+      || !switti_gradients_drop_cross (self, index, &cross_gate, error))
     return FALSE;
   SWITTI_RUN (self->device, residual_norm, &norm, NULL, self->x[index], NULL, NULL, NULL,
               norm_weight (self, index, SWITTI_NORM_SELF_PRE), modulation + SWITTI_MODULATION_SCALE_ATTENTION * c,
@@ -313,9 +314,9 @@ switti_gradients_block_forward (SwittiGradients *self, int index, GError **error
   if (!cross_attention_forward (self, index, error) || !copy_stream (self, saved->x[1], saved->x[0], error))
     return FALSE;
   SWITTI_RUN (self->device, residual_norm, &norm, NULL, saved->x[1], saved->y[CROSS],
-              norm_weight (self, index, SWITTI_NORM_CROSS_POST), NULL, norm_weight (self, index, SWITTI_NORM_FFN_PRE),
-              modulation + SWITTI_MODULATION_SCALE_FFN * c, modulation + SWITTI_MODULATION_SHIFT_FFN * c,
-              saved->h[FFN]);
+              norm_weight (self, index, SWITTI_NORM_CROSS_POST), cross_gate,
+              norm_weight (self, index, SWITTI_NORM_FFN_PRE), modulation + SWITTI_MODULATION_SCALE_FFN * c,
+              modulation + SWITTI_MODULATION_SHIFT_FFN * c, saved->h[FFN]);
   if (!feed_forward (self, index, error) || !copy_stream (self, end, saved->x[1], error))
     return FALSE;
   SWITTI_RUN (self->device, residual_norm, &norm, NULL, end, saved->y[FFN],
@@ -344,7 +345,7 @@ ffn_end (const SwittiGradients *self, int index)
 
 /* Between cross-attention and FFN. */
 static SwittiNormGradients
-cross_end (const SwittiGradients *self, int index)
+cross_end (const SwittiGradients *self, int index, const float *gate)
 {
   const SwittiSavedBlock *saved = switti_gradients_saved (self, index);
   const gint64 c = self->config->width;
@@ -353,6 +354,7 @@ cross_end (const SwittiGradients *self, int index)
     .x = saved->x[1],
     .y = saved->y[CROSS],
     .post_weight = norm_weight (self, index, SWITTI_NORM_CROSS_POST),
+    .gate = gate,
     .weight = norm_weight (self, index, SWITTI_NORM_FFN_PRE),
     .scale = saved->modulation + SWITTI_MODULATION_SCALE_FFN * c,
     .dh = self->dh,
@@ -419,8 +421,11 @@ norm_backward (SwittiGradients *self, SwittiNormGradients gradients, GError **er
 gboolean
 switti_gradients_block_backward (SwittiGradients *self, int index, GError **error)
 {
+  const float *gate;
+
   return norm_backward (self, ffn_end (self, index), error) && feed_forward_backward (self, index, error)
-         && norm_backward (self, cross_end (self, index), error) && cross_attention_backward (self, index, error)
+         && switti_gradients_drop_cross (self, index, &gate, error)
+         && norm_backward (self, cross_end (self, index, gate), error) && cross_attention_backward (self, index, error)
          && norm_backward (self, self_end (self, index), error) && self_attention_backward (self, index, error)
          && norm_backward (self, block_start (self, index), error)
          && switti_gradients_block_conditions_backward (self, index, error);

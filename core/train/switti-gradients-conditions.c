@@ -84,7 +84,8 @@ switti_gradients_block_conditions_forward (SwittiGradients *self, int index, GEr
   SWITTI_RUN (self->device, silu_condition, self->options.batch, c, self->c, crop ? self->crop : NULL,
               crop ? switti_gradients_parameter (self, block->crop_scales) : NULL, self->dtype, saved->silu);
   if (!switti_gradients_multiply (self, SWITTI_PRODUCT_ADA_LIN, &block->ada_lin, saved->silu, saved->modulation,
-                                  error))
+                                  error)
+      || !switti_gradients_drop_gates (self, index, saved->modulation, error))
     return FALSE;
   SWITTI_RUN (self->device, residual_norm, &norm, NULL, self->text, NULL, NULL, NULL,
               switti_gradients_parameter (self, block->norm[SWITTI_NORM_CONTEXT]), NULL, NULL, saved->context);
@@ -139,7 +140,7 @@ switti_gradients_block_conditions_backward (SwittiGradients *self, int index, GE
   SwittiSavedBlock *saved = switti_gradients_saved (self, index);
   const gboolean crop = self->config->crop_cond;
 
-  if (!text_backward (self, index, error)
+  if (!text_backward (self, index, error) || !switti_gradients_drop_gates (self, index, self->d_modulation, error)
       || !switti_gradients_multiply_backward (self, SWITTI_PRODUCT_ADA_LIN, &block->ada_lin, saved->silu,
                                               self->d_modulation, self->d_silu, error))
     return FALSE;

@@ -98,6 +98,9 @@ struct _SwittiGradients
   gint32 *row_rank;                    /* (R) */
   float *row_weight;                   /* (R): of each token's gradient; NULL: 1 */
   /* backward */
+  gboolean drops;        /* this batch has branch scales: */
+  float *branch_weights; /* (depth, 2, 6B): of the modulations' rows; of branch_gate's */
+  float *branch_ones, *branch_gate; /* (6B, C) */
   float *dx;             /* (R, C) */
   void *dy, *dh;         /* t (R, C) */
   void *d_attended;      /* t (R, C) */
@@ -167,6 +170,15 @@ switti_gradients_saved (const SwittiGradients *self, int block)
 gboolean switti_gradients_plan (SwittiGradients *self, GError **error);
 void switti_gradients_free_plans (SwittiGradients *self);
 void switti_gradients_find_parameters (SwittiGradients *self);
+
+/* -- switti-gradients-drop.c -- */
+void switti_gradients_drop_place (SwittiGradients *self);
+/* branch_scales as in SwittiTrainingBatch. */
+gboolean switti_gradients_drop_begin (SwittiGradients *self, const float *branch_scales, GError **error);
+/* The gates in a block's modulation, or their gradients, times the block's scales. */
+gboolean switti_gradients_drop_gates (SwittiGradients *self, int block, float *modulation, GError **error);
+/* *gate: that of cross-attention, rows 6C apart, or NULL; good until the next call. */
+gboolean switti_gradients_drop_cross (SwittiGradients *self, int block, const float **gate, GError **error);
 
 /* -- switti-gradients-block.c -- */
 /* x[block] -> x[block + 1] */

@@ -248,6 +248,7 @@ switti_gradients_plan (SwittiGradients *self, GError **error)
   for (int i = 0; i < (self->options.recompute ? 1 : self->config->depth); i++)
     reserve_saved (self, &self->saved[i]);
   reserve_backward (self);
+  switti_gradients_drop_place (self);
   if (!switti_workspace_commit (self->workspace, "the activations of the training", error))
     return FALSE;
   if (self->d_logits == NULL)

@@ -21,6 +21,7 @@ typedef struct
   double loss_balance; /* b: a token of scale s weighs pn_s^-2b in the gradient, over their mean; 0: all alike
                           (published), 1: all scales alike. Losses are reported without it */
   gboolean text_gradients; /* make the gradients of the text features, too */
+  gboolean drops_branches; /* batches may have branch_scales */
   int loss_rows;      /* tokens whose logits are held at once; 0 for 1024 */
 } SwittiGradientsOptions;
 
@@ -31,6 +32,8 @@ typedef struct
   const gint32 *codes;    /* (B, L): what is to be predicted, in [0, V) */
   const int *n_valid;     /* (B): valid text tokens, in 1 … T */
   const int *heights, *widths; /* (B): original sizes for crop conditioning; NULL: 512 x 512 */
+  const float *branch_scales;  /* (depth, 3, B): what self-attention, cross-attention and FFN give to the stream is
+                                  multiplied by it (stochastic depth); NULL: 1 */
 } SwittiTrainingBatch;
 
 /* Means over a batch. Of doubles alone, for ranks take the means of theirs. */
@@ -66,6 +69,8 @@ gboolean switti_gradients_clear (SwittiGradients *self, GError **error);
 /* The loss alone. */
 gboolean switti_gradients_evaluate (SwittiGradients *self, const SwittiTrainingBatch *batch, SwittiTrainingLoss *loss,
                                     GError **error);
+/* Label smoothing from now on. */
+void switti_gradients_set_smoothing (SwittiGradients *self, double smoothing);
 /* Adds scale * (gradient of the batch's mean loss): 1 / n for each of n accumulated batches. A code outside the
  * codebook is SWITTI_ERROR_ARGUMENT. */
 gboolean switti_gradients_add (SwittiGradients *self, const SwittiTrainingBatch *batch, double scale,

@@ -391,7 +391,8 @@ acquire_block (SwittiGradients *self, int block, int next, GError **error)
 static gboolean
 run_forward (SwittiGradients *self, const SwittiTrainingBatch *batch, gboolean backward, GError **error)
 {
-  if (!check_codes (self, batch, error) || !begin_run (self, backward, error)
+  if (!check_codes (self, batch, error) || !switti_gradients_drop_begin (self, batch->branch_scales, error)
+      || !begin_run (self, backward, error)
       || !switti_gradients_conditions_forward (self, batch, error) || !embed_forward (self, batch, error))
     return FALSE;
   for (int i = 0; i < self->config->depth; i++)
@@ -433,6 +434,13 @@ run_backward (SwittiGradients *self, GError **error)
     if (!run_block_backward (self, i, error))
       return FALSE;
   return embed_backward (self, error) && switti_gradients_conditions_backward (self, error);
+}
+
+void
+switti_gradients_set_smoothing (SwittiGradients *self, double smoothing)
+{
+  g_assert (smoothing >= 0 && smoothing < 1);
+  self->options.smoothing = smoothing;
 }
 
 gboolean

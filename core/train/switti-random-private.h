@@ -27,4 +27,7 @@ void switti_random_words (const SwittiRandom *self, guint64 index, guint attempt
 void switti_random_truncated_normal (const SwittiRandom *self, double deviation, double limit, gsize count,
                                      float *out);
 
+/* out[i], i < count: normal with mean 0 and deviation 1, of indices from `first` on, four numbers an index. */
+void switti_random_normal (const SwittiRandom *self, guint64 first, gsize count, float *out);
+
 G_END_DECLS

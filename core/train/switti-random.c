@@ -84,3 +84,16 @@ switti_random_truncated_normal (const SwittiRandom *self, double deviation, doub
         }
     }
 }
+
+void
+switti_random_normal (const SwittiRandom *self, guint64 first, gsize count, float *out)
+{
+  for (gsize i = 0; i < count; i += 4)
+    {
+      double four[4];
+
+      four_normals (self, first + i / 4, 0, four);
+      for (gsize j = i; j < MIN (i + 4, count); j++)
+        out[j] = (float) four[j - i];
+    }
+}

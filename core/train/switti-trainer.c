@@ -24,7 +24,8 @@ struct _SwittiTrainer
   int batch; /* B */
   gsize length, trained; /* L of all scales, and of those that are trained */
   SwittiLearningSchedule schedule;
-  SwittiRandom captions; /* decides which are dropped */
+  SwittiRandom captions; /* decides which are dropped, */
+  SwittiRandom branches; /* and which branches */
   SwittiCodes *codes;
   SwittiGradients *gradients;
   SwittiTextGradients *text_gradients[2]; /* one of these two kinds: the trained one */
@@ -35,6 +36,7 @@ struct _SwittiTrainer
   float *latents;    /* host (B, L - 1, Z) */
   float *first_latents; /* host (B, trained - 1, Z), as first_codes (B, trained); NULL where all scales are trained */
   gint32 *first_codes;
+  float *branch_scales; /* host (depth, 3, B), NULL without --drop-path-rate */
   gint32 *ids[2];    /* host (B, T) */
   int *n_valid[2];   /* host (B) */
   int n_added;       /* parts of this step so far */
@@ -79,6 +81,7 @@ switti_trainer_new (SwittiTrainingModel *model, const SwittiTrainingOptions *opt
     .loss_balance = options->loss_balance,
     .loss_rows = options->loss_rows,
     .text_gradients = model->n_parts > 1,
+    .drops_branches = options->drop_path_rate > 0,
   };
   SwittiTransformerConfig config = model->transformer;
 
@@ -98,6 +101,9 @@ switti_trainer_new (SwittiTrainingModel *model, const SwittiTrainingOptions *opt
       self->first_latents = g_new (float, (gsize) batch * (self->trained - 1) * (gsize) config.latent);
       self->first_codes = g_new (gint32, (gsize) batch * self->trained);
     }
+  self->branches = switti_random_new (options->seed, "branches");
+  if (gradients.drops_branches)
+    self->branch_scales = g_new (float, 3 * (gsize) (batch * model->transformer.depth));
   for (int i = 0; i < 2; i++)
     {
       self->ids[i] = g_new (gint32, (gsize) batch * SWITTI_TEXT_LENGTH);
@@ -137,6 +143,7 @@ switti_trainer_free (SwittiTrainer *self)
   g_free (self->latents);
   g_free (self->first_latents);
   g_free (self->first_codes);
+  g_free (self->branch_scales);
   g_object_unref (self->device);
   g_free (self);
 }
@@ -187,6 +194,27 @@ tokenize (SwittiTrainer *self, const SwittiTrainingImages *images, gboolean drop
         self->n_valid[i][b] = switti_tokenizer_encode_padded (self->model->text_parts->tokenizer[i], caption,
                                                               self->ids[i] + b * SWITTI_TEXT_LENGTH);
     }
+}
+
+/* Block i of n goes without a branch for a share i / (n - 1) of the rate's; the others are enlarged to the same mean. */
+static const float *
+drop_branches (SwittiTrainer *self, const SwittiTrainingImages *images)
+{
+  const int depth = self->model->transformer.depth;
+
+  for (int i = 0; i < 3 * depth && self->branch_scales != NULL; i++)
+    {
+      const double rate = depth > 1 ? self->options->drop_path_rate * (i / 3) / (depth - 1) : 0;
+
+      for (int b = 0; b < self->batch; b++)
+        {
+          guint32 words[4];
+
+          switti_random_words (&self->branches, images->positions[b], (guint) i, words);
+          self->branch_scales[i * self->batch + b] = words[0] * 0x1p-32 < rate ? 0.0f : (float) (1 / (1 - rate));
+        }
+    }
+  return self->branch_scales;
 }
 
 /* The captions' features, to where the transformer reads them: by the encoders. */
@@ -284,7 +312,8 @@ prepare (SwittiTrainer *self, const SwittiTrainingImages *images, gboolean drops
 {
   g_assert (images->n == self->batch);
   tokenize (self, images, drops);
-  *batch = (SwittiTrainingBatch){ self->latents, images->codes, self->n_valid[1], images->heights, images->widths };
+  *batch = (SwittiTrainingBatch){ self->latents, images->codes, self->n_valid[1], images->heights, images->widths,
+                                  drops ? drop_branches (self, images) : NULL };
   if (!switti_codes_get_latents (self->codes, self->batch, images->codes, self->latents, error))
     return FALSE;
   pick_first_scales (self, batch);
@@ -372,7 +401,12 @@ switti_trainer_evaluate (SwittiTrainer *self, const SwittiTrainingImages *images
                          GError **error)
 {
   SwittiTrainingBatch batch;
+  gboolean good;
 
-  return prepare (self, images, FALSE, &batch, error)
-         && switti_gradients_evaluate (self->gradients, &batch, loss, error);
+  if (!prepare (self, images, FALSE, &batch, error))
+    return FALSE;
+  switti_gradients_set_smoothing (self->gradients, 0);
+  good = switti_gradients_evaluate (self->gradients, &batch, loss, error);
+  switti_gradients_set_smoothing (self->gradients, self->options->ls);
+  return good;
 }

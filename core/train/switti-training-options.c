@@ -78,7 +78,7 @@ const SwittiOptionInfo switti_training_option_info[] = {
   NUMBER ("alng", alng, 0, 1e3, "1e-5", N_ ("Factor of ada_lin's first weights that make the gates")),
   /* optimization */
   STRING ("opt", opt, "adamw", N_ ("Optimizer: adamw"), N_ ("NAME")),
-  INTEGER ("fp16", fp16, 0, 2, "0", N_ ("Activations: 0 float32, 1 float16 with loss scaling, 2 bfloat16")),
+  INTEGER ("fp16", fp16, 0, 2, "0", N_ ("Activations: 0 float32, 2 bfloat16")),
   INTEGER ("bs", bs, 1, 1e6, "768", N_ ("Images of a step, over all ranks")),
   INTEGER ("grad-accum", grad_accum, 1, 1e6, "1", N_ ("Parts that a rank computes its images in")),
   INTEGER ("max-iters", max_iters, 1, 1e9, "1000000", N_ ("Steps")),
@@ -287,6 +287,9 @@ check_common (const SwittiTrainingOptions *self, GError **error)
     return refuse (_ ("--opt takes adamw alone."), error);
   if (g_strcmp0 (self->save_dtype, "bf16") != 0 && g_strcmp0 (self->save_dtype, "f32") != 0)
     return refuse (_ ("--save-dtype takes bf16 or f32."), error);
+  if (self->fp16 == 1)
+    return refuse (_ ("--fp16 1, float16, is for GPUs; choose --fp16 2, bfloat16, which needs no loss scaling, or 0."),
+                   error);
   if (self->bs % self->grad_accum != 0)
     return refuse (_ ("--bs must be a multiple of --grad-accum."), error);
   return switti_training_options_get_schedule (self, &schedule, error);

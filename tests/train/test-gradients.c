@@ -82,6 +82,7 @@ typedef struct
   gboolean recompute;
   int loss_rows;
   double smoothing;
+  gboolean drops_branches;
 } Setting;
 
 static const Setting plain = { SWITTI_DTYPE_F32, 2, FALSE, 0, 0 };
@@ -90,7 +91,8 @@ static Trainer
 trainer_new (const char *variant, const Setting *setting, const Inputs *inputs)
 {
   const SwittiGradientsOptions options = { .batch = BATCH, .recompute = setting->recompute,
-                                           .smoothing = setting->smoothing, .loss_rows = setting->loss_rows };
+                                           .smoothing = setting->smoothing, .loss_rows = setting->loss_rows,
+                                           .drops_branches = setting->drops_branches };
   const SwittiOptimizerOptions adamw = { .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .clip = 1 };
   g_autoptr (SwittiWeights) weights = switti_weights_new_synthetic ("switti.", SWITTI_DTYPE_F32);
   g_autoptr (GError) error = NULL;
@@ -405,20 +407,15 @@ test_pieces (void)
 
 /* -- derivatives ----------------------------------------------------------------------------------------------- */
 
-/* The whole chain, label smoothing included: the loss along a line through the parameters, whose slope the gradient
- * gives. */
+/* The whole chain: the loss along a line through the parameters, whose slope the gradient gives. */
 static void
-test_directional (void)
+check_directions (SwittiSafetensors *file, const Setting *setting, const Inputs *inputs)
 {
-  const Setting smoothed = { SWITTI_DTYPE_F32, 2, FALSE, 0, 0.1 };
-  g_autoptr (SwittiSafetensors) file = fixture_open ("switti_tiny");
   g_auto (GStrv) variants = fixture_variants (file, "/losses");
-  Inputs inputs;
 
-  inputs_init (&inputs, file);
   for (char **variant = variants; *variant != NULL; variant++)
     {
-      Trainer trainer = trainer_new (*variant, &smoothed, &inputs);
+      Trainer trainer = trainer_new (*variant, setting, inputs);
       g_autoptr (GError) error = NULL;
       const gsize size = switti_parameters_get_size (trainer.parameters);
       const SwittiKernels *kernels = switti_device_get_kernels (trainer.device);
@@ -428,7 +425,7 @@ test_directional (void)
       double norm = 0, step, slope;
       SwittiTrainingLoss loss, ends[2];
 
-      loss = add_batch (&trainer, &inputs, 1);
+      loss = add_batch (&trainer, inputs, 1);
       gradients = download_flat (&trainer, switti_gradients_get_values (trainer.gradients));
       for (gsize i = 0; i < size; i++)
         norm += (double) gradients[i] * gradients[i];
@@ -439,7 +436,7 @@ test_directional (void)
           for (gsize i = 0; i < size; i++)
             moved[i] = start[i] + (float) ((end == 0 ? -step : step) * gradients[i] / norm);
           g_assert_cmpint (kernels->upload (context, values, moved, size * sizeof (float)), ==, SWITTI_KERNEL_OK);
-          g_assert_true (switti_gradients_evaluate (trainer.gradients, &inputs.batch, &ends[end], &error));
+          g_assert_true (switti_gradients_evaluate (trainer.gradients, &inputs->batch, &ends[end], &error));
         }
       slope = (ends[1].loss - ends[0].loss) / (2 * step);
       g_test_message ("%s: loss %.6g, gradient's norm %.6g, slope along it %.6g", *variant, loss.loss, norm, slope);
@@ -447,6 +444,71 @@ test_directional (void)
       g_assert_cmpfloat (fabs (slope - norm), <, 2e-3 * norm);
       trainer_clear (&trainer);
     }
+}
+
+static void
+test_directional (void)
+{
+  const Setting smoothed = { SWITTI_DTYPE_F32, 2, FALSE, 0, 0.1 };
+  g_autoptr (SwittiSafetensors) file = fixture_open ("switti_tiny");
+  Inputs inputs;
+
+  inputs_init (&inputs, file);
+  check_directions (file, &smoothed, &inputs);
+  inputs_clear (&inputs);
+}
+
+/* -- stochastic depth -------------------------------------------------------------------------------------------- */
+
+#define MAX_BRANCHES 64
+
+/* Sets `inputs` to drop branches, or with `scale` 1 to keep all of them, in every block. */
+static void
+set_branches (Inputs *inputs, float scales[MAX_BRANCHES * BATCH], gboolean drops)
+{
+  for (int i = 0; i < MAX_BRANCHES * BATCH; i++)
+    scales[i] = !drops ? 1.0f : i % 3 == 0 ? 0.0f : 1.25f;
+  inputs->batch.branch_scales = scales;
+}
+
+/* Branches that are all kept change no bit. */
+static void
+test_kept_branches (void)
+{
+  const Setting setting = { SWITTI_DTYPE_F32, 2, TRUE, 0, 0, TRUE };
+  g_autoptr (SwittiSafetensors) file = fixture_open ("switti_tiny");
+  g_auto (GStrv) variants = fixture_variants (file, "/losses");
+  float scales[MAX_BRANCHES * BATCH];
+
+  for (char **variant = variants; *variant != NULL; variant++)
+    {
+      SwittiTrainingLoss loss, other_loss;
+      Inputs inputs;
+      gsize count;
+
+      inputs_init (&inputs, file);
+      g_autofree float *expected = gradients_under (*variant, &plain, &inputs, 1, 1, &count, &loss);
+      set_branches (&inputs, scales, FALSE);
+      g_autofree float *got = gradients_under (*variant, &setting, &inputs, 1, 1, &count, &other_loss);
+      g_assert_cmpmem (expected, count * sizeof (float), got, count * sizeof (float));
+      set_branches (&inputs, scales, TRUE);
+      g_autofree float *dropped = gradients_under (*variant, &setting, &inputs, 1, 1, &count, &other_loss);
+      g_assert_cmpfloat (loss.loss, !=, other_loss.loss);
+      inputs_clear (&inputs);
+    }
+}
+
+static void
+test_dropped_branches (void)
+{
+  const Setting setting = { SWITTI_DTYPE_F32, 2, FALSE, 0, 0, TRUE };
+  float scales[MAX_BRANCHES * BATCH];
+  g_autoptr (SwittiSafetensors) file = fixture_open ("switti_tiny");
+  Inputs inputs;
+
+  inputs_init (&inputs, file);
+  set_branches (&inputs, scales, TRUE);
+  check_directions (file, &setting, &inputs);
   inputs_clear (&inputs);
 }
 
@@ -503,6 +565,8 @@ main (int argc, char **argv)
   g_test_add_func ("/gradients/same-bits", test_same_bits);
   g_test_add_func ("/gradients/pieces", test_pieces);
   g_test_add_func ("/gradients/directional", test_directional);
+  g_test_add_func ("/gradients/kept-branches", test_kept_branches);
+  g_test_add_func ("/gradients/dropped-branches", test_dropped_branches);
   g_test_add_func ("/gradients/bad-code", test_bad_code);
   g_test_add_func ("/gradients/diverged", test_diverged);
   return g_test_run ();

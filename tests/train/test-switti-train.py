@@ -41,6 +41,7 @@ def check_options(tap, training):
     fails(['--rope=maybe'], 'true or false')
     fails(['--data-path=x', '--out=y', '--vae=z', '--bs=4', '--grad-accum=3'], '--bs must be a multiple')
     fails(['--data-path=x', '--out=y', '--vae=z', '--bs=4', '--pn=3_2_1'], '--pn takes')
+    fails(['--data-path=x', '--out=y', '--vae=z', '--bs=4', '--fp16=1'], 'float16, is for GPUs')
     fails(['now'], '“now” is neither')
     shown = subprocess.run([training.program, '--help'], capture_output=True, text=True, check=False)
     named = ['depth', 'pn', 'bs', 'tblr', 'tclip', 'alng', 'wp', 'wp0', 'wpe', 'sche', 'twd', 'twde', 'ls', 'opt',
@@ -177,6 +178,18 @@ def check_bad_images(tap, training):
     tap.check(result.returncode == 1, 'images/too many are bad', result.stderr)
 
 
+def check_regularisation(tap, training):
+    """Stochastic depth and noise are functions of the position: stopped and resumed, the run is the same."""
+    options = {'drop_path_rate': 0.4, 'embed_noise_std': 0.3, 'save_iters': 10}
+    training.run('noisy', max_iters=20, **options)
+    training.run('noisy-twice', max_iters=10, **options)
+    result = training.run('noisy-twice', max_iters=20, **options)
+    losses = [line['loss'] for line in training.log('noisy') if 'loss' in line]
+    whole = [line['loss'] for line in training.log('whole') if 'loss' in line][:20]
+    tap.check(result.returncode == 0 and training.state('noisy') == training.state('noisy-twice') and losses != whole,
+              'regularisation', result.stderr)
+
+
 def check_precision(tap, training):
     """Losses in other dtypes stay within 1% of float32's."""
     options = {'max_iters': 60, 'save_iters': 100, 'cache': training.folder / 'cache'}
@@ -193,7 +206,7 @@ def main():
     tap = Tap()
     with Training() as training:
         for check in (check_options, check_config, check_signal, check_keep, check_full_disk, check_divergence,
-                      check_model, check_resolution, check_validation, check_bad_images, check_precision):
+                      check_model, check_resolution, check_validation, check_bad_images, check_regularisation, check_precision):
             check(tap, training)
     return tap.end()
 
