@@ -24,7 +24,8 @@ typedef struct
   CliRuntime runtime;
   CliParameters parameters;
   CliStart start;
-  char *recipe_path, *output, *preview_dir;
+  char *recipe_path, *output, *preview_dir, *lora;
+  double lora_scale;
   gboolean json;
   char **positional;
 
@@ -48,6 +49,7 @@ generate_clear (Generate *self)
   g_free (self->recipe_path);
   g_free (self->output);
   g_free (self->preview_dir);
+  g_free (self->lora);
   g_free (self->recipe);
   g_strfreev (self->positional);
   g_clear_object (&self->generator);
@@ -277,13 +279,24 @@ on_progress (double fraction, int scale, gpointer data)
 }
 
 static gboolean
+open_model (Generate *self, GError **error)
+{
+  g_autoptr (SwittiBundle) bundle = switti_bundle_open (self->runtime.model, error);
+
+  if (bundle != NULL && self->lora != NULL)
+    self->bundle = switti_bundle_apply_lora (bundle, self->lora, self->lora_scale, error);
+  else
+    self->bundle = g_steal_pointer (&bundle);
+  return self->bundle != NULL;
+}
+
+static gboolean
 prepare (Generate *self, GCancellable *cancellable, GError **error)
 {
   if (!cli_parse_precision (self->runtime.dtype, &self->precision, error) || !load_recipe (self, error))
     return FALSE;
   take_runtime_from_recipe (self);
-  self->bundle = switti_bundle_open (self->runtime.model, error);
-  if (self->bundle == NULL || !make_request (self, error) || !check_output (self, error))
+  if (!open_model (self, error) || !make_request (self, error) || !check_output (self, error))
     return FALSE;
   self->n_scales = switti_bundle_get_n_scales (self->bundle);
   warn_long_prompt (self);
@@ -362,6 +375,8 @@ parse (Generate *self, char ***argv)
       N_ ("What to show the model around the mask, in percent of its size (default: 50)"), N_ ("X") },
     { "preview-dir", 0, 0, G_OPTION_ARG_FILENAME, &self->preview_dir, N_ ("Write the picture after every scale here"),
       N_ ("FOLDER") },
+    { "lora", 0, 0, G_OPTION_ARG_FILENAME, &self->lora, N_ ("LoRA to add to the model (safetensors)"), N_ ("FILE") },
+    { "lora-scale", 0, 0, G_OPTION_ARG_DOUBLE, &self->lora_scale, N_ ("How much of it (default: 1)"), N_ ("X") },
     { "json", 0, 0, G_OPTION_ARG_NONE, &self->json, N_ ("Say on standard output what was made, as JSON"), NULL },
     { "device", 0, 0, G_OPTION_ARG_STRING, &self->runtime.device, N_ ("auto, cpu, cuda or cuda:N"), N_ ("DEVICE") },
     { "dtype", 0, 0, G_OPTION_ARG_STRING, &self->runtime.dtype, N_ ("auto, f32 or bf16"), N_ ("TYPE") },
@@ -406,7 +421,7 @@ find_conflict (Generate *self)
 int
 cli_generate (int argc, char **argv)
 {
-  Generate self = { .pictures = json_array_new () };
+  Generate self = { .pictures = json_array_new (), .lora_scale = 1 };
   g_auto (GStrv) arguments = g_strdupv (argv);
   const char *conflict = NULL;
   int status = CLI_USAGE;

@@ -17,7 +17,8 @@ struct _SwittiBundle
   SwittiBundleParts parts;
   JsonObject *index; /* model_index.json; NULL where there is no folder */
 
-  GMutex mutex; /* of hash */
+  char *addition; /* (nullable): what was added to the folder's model, for the hash */
+  GMutex mutex;   /* of hash */
   char *hash;
 };
 
@@ -35,6 +36,7 @@ switti_bundle_finalize (GObject *object)
   g_free (self->description);
   g_free (self->info_json);
   g_free (self->hash);
+  g_free (self->addition);
   g_mutex_clear (&self->mutex);
   G_OBJECT_CLASS (switti_bundle_parent_class)->finalize (object);
 }
@@ -104,6 +106,52 @@ switti_bundle_new_synthetic (const char *spec, SwittiDtype dtype, GError **error
   for (int i = 0; i < 2; i++)
     parts.tokenizer[i] = switti_tokenizer_new_bytes ();
   return switti_bundle_new_from_parts ("synthetic", &parts);
+}
+
+/* What the hash of a model with a LoRA takes besides. */
+static char *
+describe_lora (SwittiBundle *self, const char *path, double scale, GError **error)
+{
+  g_autoptr (GMappedFile) file = g_mapped_file_new (path, FALSE, error);
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  char number[G_ASCII_DTOSTR_BUF_SIZE];
+
+  if (file == NULL)
+    return NULL;
+  if (g_mapped_file_get_length (file) > 0)
+    g_checksum_update (checksum, (const guchar *) g_mapped_file_get_contents (file),
+                       (gssize) g_mapped_file_get_length (file));
+  return g_strconcat (self->addition != NULL ? self->addition : "", g_checksum_get_string (checksum), " ",
+                      g_ascii_dtostr (number, sizeof number, scale), "\n", NULL);
+}
+
+SwittiBundle *
+switti_bundle_apply_lora (SwittiBundle *self, const char *path, double scale, GError **error)
+{
+  g_autoptr (SwittiWeights) weights = NULL;
+  g_autofree char *addition = NULL;
+  SwittiBundleParts parts;
+  SwittiBundle *copy;
+
+  g_return_val_if_fail (SWITTI_IS_BUNDLE (self) && path != NULL, NULL);
+  weights = switti_weights_with_lora (self->parts.transformer_weights, path, scale, error);
+  if (weights == NULL)
+    return NULL;
+  addition = describe_lora (self, path, scale, error);
+  if (addition == NULL)
+    return NULL;
+  parts = self->parts;
+  parts.transformer_weights = g_steal_pointer (&weights);
+  switti_weights_ref (parts.vae_weights);
+  for (int i = 0; i < 2; i++)
+    {
+      switti_weights_ref (parts.text_weights[i]);
+      switti_tokenizer_ref (parts.tokenizer[i]);
+    }
+  copy = bundle_new (self->name, self->path, g_strdup (self->description), &parts,
+                     self->index != NULL ? json_object_ref (self->index) : NULL);
+  copy->addition = g_steal_pointer (&addition);
+  return copy;
 }
 
 const SwittiBundleParts *
@@ -189,6 +237,13 @@ switti_bundle_hash (SwittiBundle *self, GCancellable *cancellable, GError **erro
     hash = g_compute_checksum_for_string (G_CHECKSUM_SHA256, self->info_json, -1); /* the rule makes all else from it */
   if (hash == NULL)
     return NULL;
+  if (self->addition != NULL)
+    {
+      g_autofree char *both = g_strconcat (hash, "\n", self->addition, NULL);
+
+      g_free (hash);
+      hash = g_compute_checksum_for_string (G_CHECKSUM_SHA256, both, -1);
+    }
 
   g_mutex_lock (&self->mutex);
   g_free (self->hash);

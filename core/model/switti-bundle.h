@@ -142,6 +142,22 @@ SWITTI_AVAILABLE
 const char *switti_bundle_get_info_json (SwittiBundle *self);
 
 /**
+ * switti_bundle_apply_lora:
+ * @self: a bundle
+ * @path: (type filename): a LoRA's safetensors file
+ * @scale: how much of it; 1 for what it was trained to be
+ * @error: return location for a #GError
+ *
+ * Makes a bundle whose transformer has the low-rank additions of a file, as `switti-train --lora-rank` writes it, and
+ * otherwise the parts of @self. Several can be applied one after another. They are added to the weights when these are
+ * loaded, so that painting takes as long as before.
+ *
+ * Returns: (transfer full): a new bundle of the same name, or %NULL with @error set
+ */
+SWITTI_AVAILABLE
+SwittiBundle *switti_bundle_apply_lora (SwittiBundle *self, const char *path, double scale, GError **error);
+
+/**
  * switti_bundle_hash:
  * @self: a bundle
  * @cancellable: (nullable): a #GCancellable

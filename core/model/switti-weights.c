@@ -6,6 +6,7 @@
 
 #include "switti-error.h"
 #include "switti-json-private.h"
+#include "switti-lora-private.h"
 #include "switti-safetensors-private.h"
 #include "switti-synthetic-private.h"
 
@@ -20,6 +21,7 @@ typedef enum
   SOURCE_SYNTHETIC,
   SOURCE_PREFIXED,
   SOURCE_SHAPES,
+  SOURCE_LORA,
 } Source;
 
 struct _SwittiWeights
@@ -33,7 +35,11 @@ struct _SwittiWeights
 
   char *prefix;        /* SOURCE_SYNTHETIC, SOURCE_PREFIXED */
   SwittiDtype dtype;   /* SOURCE_SYNTHETIC */
-  SwittiWeights *base; /* SOURCE_PREFIXED */
+  SwittiWeights *base; /* SOURCE_PREFIXED, SOURCE_LORA */
+  SwittiWeights *lora; /* SOURCE_LORA, as the rest: its file, */
+  GPtrArray *layers;   /* its layers, */
+  GHashTable *layer_of; /* weight's name -> SwittiLoraLayer (of `layers`), */
+  double scale;
   GHashTable *shapes;  /* SOURCE_SHAPES: name -> SwittiTensor */
 };
 
@@ -65,6 +71,9 @@ switti_weights_unref (SwittiWeights *self)
   g_clear_pointer (&self->homes, g_hash_table_unref);
   g_clear_pointer (&self->files, g_ptr_array_unref);
   g_clear_pointer (&self->base, switti_weights_unref);
+  g_clear_pointer (&self->lora, switti_weights_unref);
+  g_clear_pointer (&self->layer_of, g_hash_table_unref);
+  g_clear_pointer (&self->layers, g_ptr_array_unref);
   g_clear_pointer (&self->shapes, g_hash_table_unref);
   g_free (self->prefix);
   g_free (self->description);
@@ -212,6 +221,40 @@ switti_weights_new_shapes (GHashTable *shapes, const char *description)
   return self;
 }
 
+SwittiWeights *
+switti_weights_with_lora (SwittiWeights *base, const char *path, double scale, GError **error)
+{
+  g_autoptr (SwittiWeights) self = weights_new (SOURCE_LORA, base->description);
+
+  self->base = switti_weights_ref (base);
+  self->scale = scale;
+  self->layer_of = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->lora = switti_weights_open_file (path, error);
+  if (self->lora == NULL)
+    return NULL;
+  self->layers = switti_lora_list (self->lora, error);
+  if (self->layers == NULL)
+    return NULL;
+  for (guint i = 0; i < self->layers->len; i++)
+    {
+      SwittiLoraLayer *layer = g_ptr_array_index (self->layers, i);
+      char *name = g_strconcat (layer->layer, ".weight", NULL);
+      SwittiTensor stored;
+
+      g_hash_table_insert (self->layer_of, name, layer);
+      if (!switti_weights_peek (base, name, &stored)
+          || (stored.n_dims != 0 && (stored.n_dims != 2 || stored.dims[0] != layer->n || stored.dims[1] != layer->k)))
+        {
+          g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
+                       _ ("“%s” was made for another model: it adds (%" G_GINT64_FORMAT ", %" G_GINT64_FORMAT
+                          ") to “%s”, which “%s” has not of that shape."),
+                       path, layer->n, layer->k, name, base->description);
+          return NULL;
+        }
+    }
+  return g_steal_pointer (&self);
+}
+
 const char *
 switti_weights_get_description (SwittiWeights *self)
 {
@@ -243,6 +286,8 @@ switti_weights_peek (SwittiWeights *self, const char *name, SwittiTensor *shape)
     case SOURCE_PREFIXED:
       full_name = g_strconcat (self->prefix, name, NULL);
       return switti_weights_peek (self->base, full_name, shape);
+    case SOURCE_LORA:
+      return switti_weights_peek (self->base, name, shape);
     case SOURCE_SHAPES:
       found = g_hash_table_lookup (self->shapes, name);
       if (found != NULL)
@@ -263,6 +308,8 @@ switti_weights_list (SwittiWeights *self)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
 
+  if (self->source == SOURCE_LORA)
+    return switti_weights_list (self->base);
   if (self->source == SOURCE_PREFIXED)
     {
       g_auto (GStrv) base_names = switti_weights_list (self->base);
@@ -352,6 +399,43 @@ count_elements (const char *name, SwittiDtype dtype, int n_dims, const gint64 *d
   return FALSE;
 }
 
+/* The base's tensor with what the file adds to it, of the base's dtype where that is one of F32, BF16 and F16. */
+static gboolean
+get_with_lora (SwittiWeights *self, const char *name, int n_dims, const gint64 *dims, SwittiHostTensor *out,
+               GError **error)
+{
+  const SwittiLoraLayer *layer = g_hash_table_lookup (self->layer_of, name);
+  g_auto (SwittiHostTensor) base = { 0 };
+  g_autofree float *sums = NULL; /* of aligned_alloc(), which g_free() may free */
+  gsize count, bytes;
+  SwittiDtype dtype;
+
+  if (layer == NULL)
+    return switti_weights_get (self->base, name, n_dims, dims, out, error);
+  if (!switti_weights_get (self->base, name, n_dims, dims, &base, error)
+      || !count_elements (name, SWITTI_DTYPE_F32, n_dims, dims, &count, &bytes, error))
+    return FALSE;
+  out->owned = allocate_host (bytes, name, error);
+  if (out->owned == NULL)
+    return FALSE;
+  sums = allocate_host (bytes, name, error);
+  if (sums == NULL)
+    return FALSE;
+  switti_convert_elements (base.tensor.dtype, base.tensor.data, SWITTI_DTYPE_F32, sums, count);
+  if (!switti_lora_add (self->lora, layer, self->scale, sums, error))
+    return FALSE;
+  dtype = base.tensor.dtype;
+  if (!switti_convert_elements (SWITTI_DTYPE_F32, sums, dtype, out->owned, count))
+    {
+      dtype = SWITTI_DTYPE_F32;
+      memcpy (out->owned, sums, bytes);
+    }
+  out->tensor = base.tensor;
+  out->tensor.dtype = dtype;
+  out->tensor.data = out->owned;
+  return TRUE;
+}
+
 gboolean
 switti_weights_get (SwittiWeights *self, const char *name, int n_dims, const gint64 *dims, SwittiHostTensor *out,
                     GError **error)
@@ -367,6 +451,8 @@ switti_weights_get (SwittiWeights *self, const char *name, int n_dims, const gin
       full_name = g_strconcat (self->prefix, name, NULL);
       return switti_weights_get (self->base, full_name, n_dims, dims, out, error);
     }
+  if (self->source == SOURCE_LORA)
+    return get_with_lora (self, name, n_dims, dims, out, error);
 
   view.dtype = self->dtype;
   view.n_dims = n_dims;
@@ -418,6 +504,13 @@ switti_weights_read_f32 (SwittiWeights *self, const char *name, int n_dims, cons
     {
       full_name = g_strconcat (self->prefix, name, NULL);
       return switti_weights_read_f32 (self->base, full_name, n_dims, dims, out, error);
+    }
+  if (self->source == SOURCE_LORA)
+    {
+      const SwittiLoraLayer *layer = g_hash_table_lookup (self->layer_of, name);
+
+      return switti_weights_read_f32 (self->base, name, n_dims, dims, out, error)
+             && (layer == NULL || switti_lora_add (self->lora, layer, self->scale, out, error));
     }
   if (!count_elements (name, SWITTI_DTYPE_F32, n_dims, dims, &count, &bytes, error))
     return FALSE;

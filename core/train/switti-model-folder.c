@@ -287,6 +287,50 @@ write_part (const SwittiTrainingModel *model, int part, float *flat, SwittiDtype
                                   tensors->len, NULL, error);
 }
 
+/* One tensor of a model with its LoRA, in `dtype`; appended with memory of its own. */
+static gboolean
+append_merged (SwittiWeights *merged, const SwittiParameter *parameter, SwittiDtype dtype, GPtrArray *memory,
+               GPtrArray *names, GArray *tensors, GError **error)
+{
+  g_autofree float *values = g_new (float, parameter->count);
+  SwittiTensor tensor = { .dtype = dtype, .n_dims = parameter->n_dims };
+
+  if (!switti_weights_read_f32 (merged, parameter->name, parameter->n_dims, parameter->dims, values, error))
+    return FALSE;
+  tensor.data = g_malloc (parameter->count * switti_dtype_size (dtype));
+  switti_convert_elements (SWITTI_DTYPE_F32, values, dtype, tensor.data, parameter->count);
+  memcpy (tensor.dims, parameter->dims, sizeof parameter->dims);
+  g_ptr_array_add (memory, tensor.data);
+  g_ptr_array_add (names, g_strdup (parameter->name));
+  g_array_append_val (tensors, tensor);
+  return TRUE;
+}
+
+/* lora.safetensors, and a transformer to which it has been added. */
+static gboolean
+write_low_rank (const SwittiTrainingModel *model, float *flat, SwittiDtype dtype, const char *folder, GError **error)
+{
+  g_autofree char *target = g_build_filename (folder, "transformer", NULL);
+  g_autofree char *lora = g_build_filename (folder, "lora.safetensors", NULL);
+  g_autofree char *path = g_build_filename (target, "model.safetensors", NULL);
+  g_autoptr (GPtrArray) memory = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GArray) tensors = g_array_new (FALSE, FALSE, sizeof (SwittiTensor));
+  g_autoptr (SwittiWeights) merged = NULL;
+
+  if (!switti_low_rank_save (model->low_rank, flat, lora, error) || !switti_folder_make (target, error)
+      || !switti_folder_write_json (target, "config.json", transformer_to_json (&model->transformer), error))
+    return FALSE;
+  merged = switti_weights_with_lora (model->frozen_source, lora, 1, error);
+  if (merged == NULL)
+    return FALSE;
+  for (guint i = 0; i < switti_parameters_get_n (model->frozen); i++)
+    if (!append_merged (merged, switti_parameters_get (model->frozen, i), dtype, memory, names, tensors, error))
+      return FALSE;
+  return switti_safetensors_save (path, (const char *const *) names->pdata, (const SwittiTensor *) tensors->data,
+                                  tensors->len, NULL, error);
+}
+
 /* An RQ-VAE among the other parts of the model that it came from, if it came from one. */
 static gboolean
 write_vae (const SwittiTrainingModel *model, float *values, SwittiDtype dtype, const char *folder, GError **error)
@@ -323,7 +367,8 @@ switti_model_folder_write (const SwittiTrainingModel *model, float *const values
       return TRUE;
     }
   for (int i = 0; i < model->n_parts; i++)
-    if (!write_part (model, i, values[i], dtype, folder, error))
+    if (model->low_rank != NULL ? !write_low_rank (model, values[i], dtype, folder, error)
+                                : !write_part (model, i, values[i], dtype, folder, error))
       return FALSE;
   for (gsize i = model->n_parts > 1 ? 2 : 0; i < G_N_ELEMENTS (from_text); i++)
     if (!copy_part (switti_bundle_get_path (model->text_source), from_text[i], folder, error))

@@ -112,10 +112,11 @@ switti_trainer_new (SwittiTrainingModel *model, const SwittiTrainingOptions *opt
   self->codes = switti_codes_new (self->device, &model->vae, model->vae_weights, batch, error);
   if (self->codes == NULL || !switti_training_options_get_learning (options, &self->schedule, error))
     return NULL;
-  self->gradients = switti_gradients_new (model->parameters[SWITTI_PART_TRANSFORMER], &config, &gradients, error);
+  self->gradients = switti_gradients_new (switti_training_model_get_transformer (model), &config, &gradients, error);
   if (self->gradients == NULL || !make_text (self, error))
     return NULL;
-  self->flat[SWITTI_PART_TRANSFORMER] = switti_gradients_get_values (self->gradients);
+  self->flat[SWITTI_PART_TRANSFORMER] = model->low_rank != NULL ? switti_low_rank_get_gradients (model->low_rank)
+                                                                : switti_gradients_get_values (self->gradients);
   if (options->cache_text)
     {
       self->text_cache = switti_text_cache_new (model, options, error);
@@ -357,6 +358,8 @@ meet (SwittiTrainer *self, SwittiTrainingLoss *loss, GError **error)
     if (self->text_gradients[i] != NULL && !switti_text_gradients_finish (self->text_gradients[i], error))
       return FALSE;
   return switti_gradients_finish (self->gradients, error)
+         && (self->model->low_rank == NULL
+             || switti_low_rank_backward (self->model->low_rank, switti_gradients_get_values (self->gradients), error))
          && switti_training_model_average (self->model, (double *) loss, sizeof *loss / sizeof (double), error);
 }
 

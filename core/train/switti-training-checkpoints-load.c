@@ -133,6 +133,8 @@ switti_checkpoints_load (SwittiTrainingModel *model, const char *folder, SwittiT
         return FALSE;
       switti_optimizer_set_n_steps (model->optimizers[i], optimizer_steps);
     }
+  if (model->low_rank != NULL && !switti_low_rank_compose (model->low_rank, error))
+    return FALSE;
   state->step = step;
   state->samples = json_object_get_int_member_with_default (object, "samples", 0);
   state->loss = json_object_get_double_member_with_default (object, "loss", 0);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "switti-bundle-private.h"
+#include "switti-low-rank-private.h"
 #include "switti-optimizer-private.h"
 #include "switti-training-options-private.h"
 
@@ -35,6 +36,9 @@ typedef struct
   SwittiBundle *text_source;
   const SwittiBundleParts *text_parts; /* of it; both are NULL for an RQ-VAE */
   int n_parts;                         /* 1, or 3 where the text encoders are trained */
+  SwittiLowRank *low_rank;      /* (nullable): a LoRA is trained; its factors are part 0 */
+  SwittiParameters *frozen;     /* then, the transformer's parameters, */
+  SwittiWeights *frozen_source; /* and where they are from */
   SwittiParameters *parameters[SWITTI_N_PARTS];
   SwittiOptimizer *optimizers[SWITTI_N_PARTS];
 } SwittiTrainingModel;
@@ -48,6 +52,9 @@ SwittiTrainingModel *switti_training_model_new_vae (SwittiDevice *device, const 
                                                     GError **error);
 void switti_training_model_free (SwittiTrainingModel *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiTrainingModel, switti_training_model_free)
+
+/* What the transformer is computed with. */
+SwittiParameters *switti_training_model_get_transformer (const SwittiTrainingModel *self);
 
 /* The folder of a part in a model. */
 const char *switti_training_model_get_part_name (const SwittiTrainingModel *model, int part);

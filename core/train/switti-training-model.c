@@ -9,6 +9,7 @@
 
 #include <glib/gi18n-lib.h>
 #include <math.h>
+#include <string.h>
 
 #define HEAD_WIDTH 64
 #define PIXELS_PER_LATENT 16
@@ -44,8 +45,27 @@ make_text_configs (SwittiTrainingModel *self, const SwittiTrainingOptions *optio
   return TRUE;
 }
 
+/* A LoRA is one for the model as it is. */
 static gboolean
-make_transformer_config (SwittiTrainingModel *self, const SwittiTrainingOptions *options, GError **error)
+take_shape (SwittiTrainingModel *self, SwittiBundle *init, const SwittiTrainingOptions *options, GError **error)
+{
+  SwittiSchedule schedule;
+
+  self->transformer = switti_bundle_get_parts (init)->transformer;
+  if (!switti_training_options_get_schedule (options, &schedule, error))
+    return FALSE;
+  if (schedule.n_scales == self->transformer.schedule.n_scales
+      && memcmp (schedule.side, self->transformer.schedule.side, sizeof (int) * (gsize) schedule.n_scales) == 0)
+    return TRUE;
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+               _ ("The model %s is for %d pixels: give its scales with --pn, too."), switti_bundle_get_name (init),
+               self->transformer.resolution);
+  return FALSE;
+}
+
+static gboolean
+make_transformer_config (SwittiTrainingModel *self, const SwittiTrainingOptions *options, SwittiBundle *init,
+                         GError **error)
 {
   const SwittiModelSizes sizes = {
     .vocab = self->vae.vocab,
@@ -54,6 +74,8 @@ make_transformer_config (SwittiTrainingModel *self, const SwittiTrainingOptions 
     .pooled_dim = self->text[1].width,
   };
 
+  if (options->lora_rank > 0)
+    return take_shape (self, init, options, error);
   return switti_training_options_make_config (options, &sizes, &self->transformer, error);
 }
 
@@ -113,6 +135,34 @@ load_initial (SwittiTrainingModel *self, SwittiBundle *init, GError **error)
     if (!switti_parameters_load (self->parameters[i], parts->text_weights[i - 1], error))
       return FALSE;
   return TRUE;
+}
+
+/* Puts the factors of a LoRA in the transformer's place. */
+static gboolean
+make_low_rank (SwittiTrainingModel *self, const SwittiTrainingOptions *options, SwittiBundle *init, GError **error)
+{
+  const double alpha = options->lora_alpha > 0 ? options->lora_alpha : options->lora_rank;
+
+  if (options->lora_rank == 0)
+    return TRUE;
+  if (self->sharding != NULL)
+    {
+      g_set_error_literal (error, SWITTI_ERROR, SWITTI_ERROR_UNSUPPORTED, _ ("A LoRA is trained by one rank alone."));
+      return FALSE;
+    }
+  self->frozen = g_steal_pointer (&self->parameters[SWITTI_PART_TRANSFORMER]);
+  self->frozen_source = switti_weights_ref (switti_bundle_get_parts (init)->transformer_weights);
+  self->low_rank = switti_low_rank_new (self->frozen, options->lora_rank, alpha, options->seed, error);
+  if (self->low_rank == NULL)
+    return FALSE;
+  self->parameters[SWITTI_PART_TRANSFORMER] = switti_low_rank_get_factors (self->low_rank);
+  return TRUE;
+}
+
+SwittiParameters *
+switti_training_model_get_transformer (const SwittiTrainingModel *self)
+{
+  return self->low_rank != NULL ? self->frozen : self->parameters[SWITTI_PART_TRANSFORMER];
 }
 
 static gboolean
@@ -190,9 +240,9 @@ switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *op
   self->n_parts = options->train_text ? SWITTI_N_PARTS : 1;
   if ((ranks != NULL && !share_out (self, options, ranks, error)) || !open_sources (self, options, &init, error)
       || !make_vae_config (self, options, error)
-      || !make_text_configs (self, options, error) || !make_transformer_config (self, options, error)
+      || !make_text_configs (self, options, error) || !make_transformer_config (self, options, init, error)
       || !make_parameters (self, options, error) || (init != NULL && !load_initial (self, init, error))
-      || !make_optimizers (self, options, error))
+      || !make_low_rank (self, options, init, error) || !make_optimizers (self, options, error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -268,6 +318,8 @@ switti_training_model_free (SwittiTrainingModel *self)
 {
   if (self == NULL)
     return;
+  if (self->low_rank != NULL)
+    self->parameters[SWITTI_PART_TRANSFORMER] = NULL; /* its own */
   for (int i = 0; i < SWITTI_N_PARTS; i++)
     {
       switti_optimizer_free (self->optimizers[i]);
@@ -277,6 +329,9 @@ switti_training_model_free (SwittiTrainingModel *self)
   g_free (self->vae_folder);
   g_clear_pointer (&self->vae_weights, switti_weights_unref);
   g_clear_object (&self->text_source);
+  switti_low_rank_free (self->low_rank);
+  switti_parameters_free (self->frozen);
+  g_clear_pointer (&self->frozen_source, switti_weights_unref);
   g_object_unref (self->device);
   g_free (self);
 }
@@ -308,7 +363,7 @@ switti_training_model_step (SwittiTrainingModel *self, float *const gradients[SW
   for (int i = 0; i < self->n_parts; i++)
     if (!switti_optimizer_step (self->optimizers[i], gradients[i], norm, rate, decay, error))
       return FALSE;
-  return TRUE;
+  return self->low_rank == NULL || switti_low_rank_compose (self->low_rank, error);
 }
 
 /* -- ranks ----------------------------------------------------------------------------------------------------- */

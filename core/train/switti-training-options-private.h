@@ -43,6 +43,8 @@ typedef struct
   double tblr, wp, wp0, wpe, twd, twde, tclip, ls, loss_balance;
   double adam_beta1, adam_beta2, ema, drop_path_rate, uncond_proba;
   double embed_noise_std;
+  int lora_rank;
+  double lora_alpha;
   gboolean use_gradient_checkpointing;
   int loss_rows;
   /* output */

@@ -101,6 +101,9 @@ const SwittiOptionInfo switti_training_option_info[] = {
   NUMBER ("drop-path-rate", drop_path_rate, 0, 0.99, "0", N_ ("Stochastic depth of the last block; less below")),
   NUMBER ("uncond-proba", uncond_proba, 0, 1, "0.1", N_ ("Share of captions that are replaced by the empty one")),
   NUMBER ("embed-noise-std", embed_noise_std, 0, 1, "0", N_ ("Noise in the latents before their codes are chosen")),
+  INTEGER ("lora-rank", lora_rank, 0, 65536, "0",
+           N_ ("Train a LoRA of that rank for --init instead of the model; 0: the model")),
+  NUMBER ("lora-alpha", lora_alpha, 0, 1e6, "0", N_ ("What a LoRA is multiplied by, times its rank; 0: the rank")),
   SWITCH ("use-gradient-checkpointing", use_gradient_checkpointing, "false",
           N_ ("Compute the activations a second time instead of keeping them")),
   INTEGER ("loss-rows", loss_rows, 0, 1e6, "0", N_ ("Tokens whose logits are held at once; 0: choose")),
@@ -289,6 +292,10 @@ check_common (const SwittiTrainingOptions *self, GError **error)
     return refuse (_ ("--save-dtype takes bf16 or f32."), error);
   if (self->fp16 == 1)
     return refuse (_ ("--fp16 1, float16, is for GPUs; choose --fp16 2, bfloat16, which needs no loss scaling, or 0."),
+                   error);
+  if (self->lora_rank > 0 && (self->init == NULL || self->train_text))
+    return refuse (_ ("--lora-rank needs a model to begin from, --init MODEL, whose text encoders stay as they are: "
+                      "leave out --train-text."),
                    error);
   if (self->bs % self->grad_accum != 0)
     return refuse (_ ("--bs must be a multiple of --grad-accum."), error);

@@ -190,6 +190,40 @@ def check_regularisation(tap, training):
               'regularisation', result.stderr)
 
 
+def check_lora(tap, training):
+    """A LoRA moves the loss, resumes, and painted with the model is the model that was saved with it."""
+    # With gates that let the blocks through from the first step.
+    training.run('lora-base', max_iters=60, save_iters=100, alng=1, ema=None)
+    base = training.folder / 'lora-base' / 'latest'
+    options = {'init': base, 'vae': None, 'train_text': None, 'text_width': None, 'text_depth': None, 'depth': None,
+               'embed_dim': None, 'lora_rank': 4, 'lora_alpha': 8, 'save_iters': 10, 'tblr': 1e-2, 'ema': None,
+               'uncond_proba': 0, 'twd': 0}
+    result = training.run('lora', max_iters=30, **options)
+    losses = [line['loss'] for line in training.log('lora') if 'loss' in line]
+    whole = [line['loss'] for line in training.log('lora-base') if 'loss' in line]
+    tap.check(result.returncode == 0 and abs(losses[0] - whole[-1]) < 1 and sum(losses[-8:]) < sum(losses[:8]) - 0.3,
+              'lora/learns', losses, result.stderr)
+    training.run('lora-twice', max_iters=10, **options)
+    training.run('lora-twice', max_iters=30, **options)
+    tap.check(training.state('lora-twice') == training.state('lora'), 'lora/resumes')
+
+    def picture(model, *arguments):
+        path = training.folder / 'picture.png'
+        painted = subprocess.run([CLI, 'generate', 'a disc, on red', '--model', model, '--seed', '1', '--dtype', 'f32',
+                                  '-o', path, *arguments], capture_output=True, text=True, check=False)
+        # The pixels alone: the recipe before them has the hash of model and LoRA.
+        return painted.stderr, path.read_bytes().split(b'IDAT')[1:]
+
+    lora = training.folder / 'lora' / 'latest' / 'lora.safetensors'
+    with_lora = picture(base, '--lora', lora)
+    tap.check(with_lora[1] == picture(training.folder / 'lora' / 'latest')[1], 'lora/added when painting', with_lora[0])
+    tap.check(picture(base, '--lora', lora)[1] != picture(base)[1]
+              and picture(base, '--lora', lora, '--lora-scale', '0')[1] == picture(base)[1], 'lora/scale')
+    other = subprocess.run([CLI, 'generate', 'x', '--model', training.model, '--lora', lora, '-o',
+                            training.folder / 'x.png'], capture_output=True, text=True, check=False)
+    tap.check(other.returncode == 1 and 'another model' in other.stderr, 'lora/of another model', other.stderr)
+
+
 def check_precision(tap, training):
     """Losses in other dtypes stay within 1% of float32's."""
     options = {'max_iters': 60, 'save_iters': 100, 'cache': training.folder / 'cache'}
@@ -202,12 +236,17 @@ def check_precision(tap, training):
                   f'worst {worst:.3%}', result.stderr)
 
 
+CHECKS = (check_options, check_config, check_signal, check_keep, check_full_disk, check_divergence, check_model,
+          check_resolution, check_validation, check_bad_images, check_regularisation, check_lora, check_precision)
+
+
 def main():
+    """All checks, or those named; what check_signal makes is needed by most."""
     tap = Tap()
     with Training() as training:
-        for check in (check_options, check_config, check_signal, check_keep, check_full_disk, check_divergence,
-                      check_model, check_resolution, check_validation, check_bad_images, check_regularisation, check_precision):
-            check(tap, training)
+        for check in CHECKS:
+            if len(sys.argv) == 1 or check.__name__.removeprefix('check_') in sys.argv[1:]:
+                check(tap, training)
     return tap.end()
 
 
