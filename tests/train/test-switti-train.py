@@ -5,6 +5,8 @@
 
 import json
 import os
+import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -51,6 +53,10 @@ def check_options(tap, training):
              'local-out-dir-path']
     missing = [name for name in named if f'--{name}=' not in shown.stdout and f'--{name}[=' not in shown.stdout]
     tap.check(shown.returncode == 0 and not missing, 'options/published names', f'missing: {missing}')
+    manual = pathlib.Path(os.environ['SWITTI_TRAIN_MAN']).read_text()
+    offered = re.findall(r'^  --([a-z0-9-]+)', shown.stdout, re.MULTILINE)
+    unnamed = [name for name in offered if f'\n.It Fl -{name}' not in manual]
+    tap.check(len(offered) > 60 and not unnamed, 'options/manual', f'not in the manual: {unnamed}')
 
 
 def check_config(tap, training):
