@@ -14,7 +14,7 @@ enum
   BRANCH_FFN
 };
 
-/* Rows of C values in a modulation (B, 6C): weights of the gates, and of an array that only has the first of the six. */
+/* Rows of C values in a modulation (B, 6C). */
 static gsize
 weights_size (const SwittiGradients *self)
 {

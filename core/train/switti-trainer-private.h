@@ -50,7 +50,8 @@ gboolean switti_trainer_add (SwittiTrainer *self, const SwittiTrainingImages *im
 /* `step` from 0. Where loss or gradient are not finite, nothing has changed, and SWITTI_ERROR_ARGUMENT says so. */
 gboolean switti_trainer_finish_step (SwittiTrainer *self, gint64 step, SwittiStepReport *report, GError **error);
 
-/* Loss of the images with their captions, of which none is dropped, and without label smoothing. images->n must be the trainer's batch. */
+/* Loss of the images with their captions, of which none is dropped, and without label smoothing. images->n must be the
+ * trainer's batch. */
 gboolean switti_trainer_evaluate (SwittiTrainer *self, const SwittiTrainingImages *images, SwittiTrainingLoss *loss,
                                   GError **error);
 

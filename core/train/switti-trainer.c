@@ -197,7 +197,7 @@ tokenize (SwittiTrainer *self, const SwittiTrainingImages *images, gboolean drop
     }
 }
 
-/* Block i of n goes without a branch for a share i / (n - 1) of the rate's; the others are enlarged to the same mean. */
+/* Block i of n goes without a branch for a share i / (n - 1) of the rate; the others are enlarged to the same mean. */
 static const float *
 drop_branches (SwittiTrainer *self, const SwittiTrainingImages *images)
 {
