@@ -21,8 +21,8 @@ typedef struct
   double alpha;
 } SwittiLoraLayer;
 
-/* All layers of `file`: SwittiLoraLayer, which it owns. SWITTI_ERROR_MODEL_INVALID where a tensor lacks its fellow, does
- * not fit it, or is none of the kind. (transfer full) */
+/* All layers of `file`: SwittiLoraLayer, which the array owns. SWITTI_ERROR_MODEL_INVALID where a tensor lacks its
+ * fellow, does not fit it, or is none of the kind. (transfer full) */
 GPtrArray *switti_lora_list (SwittiWeights *file, GError **error);
 
 /* sums (n, k) += scale * alpha / r * B A, float32, on the host. */
