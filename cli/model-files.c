@@ -166,7 +166,8 @@ import (Files *self)
     return usage_error (_ ("Say what to call the model, and the files or folders that it is in."));
   if (self->ar && self->no_ar)
     return usage_error (_ ("--ar and --no-ar contradict each other; give one of them."));
-  if (self->activation != NULL && strcmp (self->activation, "quick_gelu") != 0 && strcmp (self->activation, "gelu") != 0)
+  if (self->activation != NULL && strcmp (self->activation, "quick_gelu") != 0 &&
+      strcmp (self->activation, "gelu") != 0)
     return usage_error (_ ("--activation takes quick_gelu or gelu."));
   if (self->heads < 0 || self->resolution < 0)
     return usage_error (_ ("--heads and --resolution take positive numbers."));
@@ -207,7 +208,8 @@ cli_models_import (int argc, char **argv)
       N_ ("MODEL") },
     { "folder", 0, 0, G_OPTION_ARG_FILENAME, &self.folder,
       N_ ("Put the model's folder there, in place of the user's models"), N_ ("FOLDER") },
-    { "ar", 0, 0, G_OPTION_ARG_NONE, &self.ar, N_ ("The transformer's scales see the coarser ones: Switti (AR)"), NULL },
+    { "ar", 0, 0, G_OPTION_ARG_NONE, &self.ar, N_ ("The transformer's scales see the coarser ones: Switti (AR)"),
+      NULL },
     { "no-ar", 0, 0, G_OPTION_ARG_NONE, &self.no_ar, N_ ("They do not: Switti"), NULL },
     { "resolution", 0, 0, G_OPTION_ARG_INT, &self.resolution, N_ ("The side of its pictures: 256, 512 or 1024"),
       N_ ("PIXELS") },
@@ -223,8 +225,9 @@ cli_models_import (int argc, char **argv)
   if (parse (&self, own, "switti models import", _ ("NAME [FILE|FOLDER|ORG/REPOSITORY…]"),
              _ ("Makes a model of checkpoints: PyTorch's .pt and .pth files, safetensors (sharded, too), folders of "
                 "Hugging\nFace's and their cache. What each file is is seen from the tensors in it."),
-             _ ("The options say what the files do not; they are asked for where they are needed. ORG/REPOSITORY is looked "
-                "up in\nHugging Face's cache; with NAME alone, so are the parts of that published model.\n\nExamples:\n"
+             _ ("The options say what the files do not; they are asked for where they are needed. ORG/REPOSITORY is "
+                "looked up in\nHugging Face's cache; with NAME alone, so are the parts of that published "
+                "model.\n\nExamples:\n"
                 "  switti models import mine model_state_dict.pt vae_ft_checkpoint.pt clip-vit-large-patch14/ bigG/\n"
                 "  switti models import tuned model_state_dict.pt --base switti-512\n"
                 "  switti models import switti-512"),
@@ -288,8 +291,8 @@ cli_models_export (int argc, char **argv)
   int status = CLI_USAGE;
 
   if (parse (&self, own, "switti models export", _ ("NAME FOLDER"),
-             _ ("Makes a folder that the published code loads: config.json and model.safetensors of the transformer, and "
-                "folders\nof the other parts below it."),
+             _ ("Makes a folder that the published code loads: config.json and model.safetensors of the transformer, "
+                "and folders\nof the other parts below it."),
              _ ("Example:\n  switti models export mine hf/mine --dtype f32"), argv))
     status = export (&self);
   files_clear (&self);

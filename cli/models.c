@@ -237,8 +237,8 @@ cli_models (int argc, char **argv)
       }
   g_option_context_add_main_entries (context, own, GETTEXT_PACKAGE);
   g_option_context_set_summary (context, _ ("Lists the models that are installed, says what one of them knows, "
-                                            "fetches published models,\nand makes models of checkpoints and checkpoints "
-                                            "of models."));
+                                            "fetches published models,\nand makes models of checkpoints and "
+                                            "checkpoints of models."));
   g_option_context_set_description (context, _ ("“switti models COMMAND --help” says more of each.\n\nExamples:\n"
                                                 "  switti models list\n  switti models info icons\n"
                                                 "  switti models import mine model_state_dict.pt --base switti-512"));

@@ -66,7 +66,7 @@ typedef struct
     SwittiTextConfig text;
   };
   char *config_json; /* of the part to be */
-  GArray *tensors;   /* SwittiPlannedTensor, in the order in which they are written: the source's, larger elements first */
+  GArray *tensors;   /* SwittiPlannedTensor, in the order of writing: the source's, larger elements first */
   guint64 bytes;     /* of all tensors to be written */
 } SwittiPartPlan;
 

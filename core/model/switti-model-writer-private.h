@@ -43,7 +43,8 @@ gboolean switti_model_writer_add_part (SwittiModelWriter *self, const char *part
                                        GError **error);
 /* The SHA-256 (hexadecimal) of a file in it that was written otherwise than by the functions above. */
 void switti_model_writer_set_checksum (SwittiModelWriter *self, const char *relative, const char *sha256);
-/* Writes SHA256SUMS (of files without a checksum it is computed), flushes everything and puts the folder in its place. */
+/* Writes SHA256SUMS (of files without a checksum it is computed), flushes everything and puts the folder in its
+ * place. */
 gboolean switti_model_writer_finish (SwittiModelWriter *self, GCancellable *cancellable, GError **error);
 /* Frees it. An unfinished folder is removed unless keep_partial was given. */
 void switti_model_writer_free (SwittiModelWriter *self);
@@ -71,7 +72,8 @@ SwittiSafetensorsWriter *switti_safetensors_writer_new (const char *path, const 
 /* Bytes of data (without the header) that are there: where to go on. */
 guint64 switti_safetensors_writer_get_position (SwittiSafetensorsWriter *self);
 guint64 switti_safetensors_writer_get_size (SwittiSafetensorsWriter *self);
-gboolean switti_safetensors_writer_append (SwittiSafetensorsWriter *self, const void *data, gsize bytes, GError **error);
+gboolean switti_safetensors_writer_append (SwittiSafetensorsWriter *self, const void *data, gsize bytes,
+                                           GError **error);
 /* The file must be whole. Flushes it; *sha256 (transfer full) is hexadecimal. */
 gboolean switti_safetensors_writer_finish (SwittiSafetensorsWriter *self, char **sha256, GError **error);
 /* Frees it; an unfinished file stays where it is. */

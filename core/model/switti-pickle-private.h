@@ -105,7 +105,8 @@ gboolean switti_pickle_foreach_tensor (SwittiPickle *self, SwittiPickleTensorFun
 /* The number of an allowed global, or -1. */
 int switti_pickle_find_global (const char *module, gsize module_length, const char *name, gsize name_length);
 /* Calls of allowed globals: an OrderedDict, a tensor, a tuple. The result is written to *result, which has type NONE.
- * FALSE where the arguments are not those of `global`; `allocate` gives zeroed memory that lives as long as the pickle. */
+ * FALSE where the arguments are not those of `global`; `allocate` gives zeroed memory that lives as long as the
+ * pickle. */
 typedef gpointer (*SwittiPickleAllocate) (SwittiPickle *self, gsize bytes);
 gboolean switti_pickle_call (SwittiPickle *self, SwittiPickleAllocate allocate, int global,
                              const SwittiPickleValue *arguments, SwittiPickleValue *result);

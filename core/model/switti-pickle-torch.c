@@ -375,7 +375,7 @@ gboolean
 switti_pickle_foreach_tensor (SwittiPickle *self, SwittiPickleTensorFunc function, gpointer data, GError **error)
 {
   g_autoptr (GString) name = g_string_new (NULL);
-  Walk state = { .description = switti_pickle_get_description (self), .function = function, .data = data, .name = name };
+  Walk state = { switti_pickle_get_description (self), function, data, name, 0, 0 };
 
   return walk (&state, switti_pickle_get_root (self), error);
 }

@@ -261,8 +261,8 @@ switti_safetensors_parse_length (const guint8 *start, guint64 size, const char *
   if (length > MAX_HEADER_BYTES || start[8] != '{')
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   _ ("%s is not a safetensors file: it does not begin with a header of at most %d bytes."), description,
-                   MAX_HEADER_BYTES);
+                   _ ("%s is not a safetensors file: it does not begin with a header of at most %d bytes."),
+                   description, MAX_HEADER_BYTES);
       return FALSE;
     }
   *header_bytes = (gsize) length;

@@ -283,7 +283,8 @@ switti_tensor_source_open (const char *path, GCancellable *cancellable, GError *
       if (weights == NULL)
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_NOT_FOUND,
-                       _ ("“%s” has no weights: model.safetensors, pytorch_model.bin or one .pt file is needed."), path);
+                       _ ("“%s” has no weights: model.safetensors, pytorch_model.bin or one .pt file is needed."),
+                       path);
           return NULL;
         }
       path = weights;

@@ -49,8 +49,8 @@ const SwittiStoredTensor *switti_tensor_source_get (SwittiTensorSource *self, gu
 const SwittiStoredTensor *switti_tensor_source_find (SwittiTensorSource *self, const char *name);
 
 /* Elements first .. first + count - 1, in row-major order, in their dtype and little endian, to `out`. */
-gboolean switti_tensor_source_read (SwittiTensorSource *self, const SwittiStoredTensor *tensor, gsize first, gsize count,
-                                    void *out, GCancellable *cancellable, GError **error);
+gboolean switti_tensor_source_read (SwittiTensorSource *self, const SwittiStoredTensor *tensor, gsize first,
+                                    gsize count, void *out, GCancellable *cancellable, GError **error);
 /* Where a dense tensor's bytes lie: [*begin, *end) of *bytes (transfer none). FALSE where they do not lie there as
  * they are: views with other strides, compressed members of a zip file. */
 gboolean switti_tensor_source_locate (SwittiTensorSource *self, const SwittiStoredTensor *tensor,

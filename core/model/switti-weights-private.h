@@ -34,8 +34,8 @@ SwittiWeights *switti_weights_ref (SwittiWeights *self);
 void switti_weights_unref (SwittiWeights *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiWeights, switti_weights_unref)
 
-/* Shapes without data, for what is worked out from them: switti_weights_peek() and _list() alone may be called. `shapes`
- * (referenced): name -> SwittiTensor. */
+/* Shapes without data, for what is worked out from them: switti_weights_peek() and _list() alone may be called.
+ * `shapes` (referenced): name -> SwittiTensor. */
 SwittiWeights *switti_weights_new_shapes (GHashTable *shapes, const char *description);
 
 /* Words for messages: the path, or "synthetic weights". */

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Writes checkpoints as PyTorch and its libraries do, without them: for tests of what reads them.
 
-A tensor is (dtype, shape, data): dtype as safetensors spells it, data a NumPy array, bytes, or a function that makes one
-of these when they are written. The pickles are made by Python's own pickler of classes that stand in for PyTorch's, so
-that they are what PyTorch's own are.
+A tensor is (dtype, shape, data): dtype as safetensors spells it, data a NumPy array, bytes, or a function that makes
+one of these when they are written. The pickles are made by Python's own pickler of classes that stand in for
+PyTorch's, so that they are what PyTorch's own are.
 """
 import collections
 import io
@@ -18,8 +18,8 @@ import zipfile
 import numpy
 
 SIZES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "U8": 1, "BOOL": 1}
-STORAGES = {"F64": "Double", "I64": "Long", "F32": "Float", "I32": "Int", "F16": "Half", "BF16": "BFloat16", "U8": "Byte",
-            "BOOL": "Bool"}  # fmt: skip
+STORAGES = {"F64": "Double", "I64": "Long", "F32": "Float", "I32": "Int", "F16": "Half", "BF16": "BFloat16",
+            "U8": "Byte", "BOOL": "Bool"}  # fmt: skip
 
 
 # ---- values ------------------------------------------------------------------------------------------------------

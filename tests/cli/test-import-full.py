@@ -81,7 +81,8 @@ def write_base(folder):
     checkpoints.write_safetensors(folder / "vae.safetensors", checkpoints.synthetic("vae.", vae))
     for file, width in [("l.safetensors", CONTEXT - POOLED), ("g.safetensors", POOLED)]:
         shapes = {name: [{64: width, 256: 64, 1000: VOCAB}.get(n, n) for n in shape]
-                  for name, shape in META["clip_params"].items() if ".layers." not in name or ".layers.0." in name}  # fmt: skip
+                  for name, shape in META["clip_params"].items()
+                  if ".layers." not in name or ".layers.0." in name}  # fmt: skip
         checkpoints.write_safetensors(folder / file, checkpoints.synthetic("clip.", shapes))
     return [folder / name for name in ("vae.safetensors", "l.safetensors", "g.safetensors")] + [ICONS / "tokenizer"]
 

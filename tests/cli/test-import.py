@@ -31,7 +31,8 @@ VOCAB, BOS, EOS = 2560, 2558, 2559
 
 def text_shapes(width, mlp):
     """The parameters of one of the text encoders, of one layer."""
-    shapes = {name: shape for name, shape in META["clip_params"].items() if ".layers." not in name or ".layers.0." in name}
+    shapes = {name: shape for name, shape in META["clip_params"].items()
+              if ".layers." not in name or ".layers.0." in name}  # fmt: skip
     return {name: [{64: width, 256: mlp, 1000: VOCAB}.get(n, n) for n in shape] for name, shape in shapes.items()}
 
 
@@ -135,8 +136,8 @@ def to_open_clip(tensors):
     """Hugging Face's names and tensors of a text encoder to OpenCLIP's."""
     renamed = {}
     names = {"embeddings.token_embedding.weight": "token_embedding.weight",
-             "embeddings.position_embedding.weight": "positional_embedding", "final_layer_norm.weight": "ln_final.weight",
-             "final_layer_norm.bias": "ln_final.bias"}  # fmt: skip
+             "embeddings.position_embedding.weight": "positional_embedding",
+             "final_layer_norm.weight": "ln_final.weight", "final_layer_norm.bias": "ln_final.bias"}  # fmt: skip
     words = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc",
              "mlp.fc2": "mlp.c_proj"}  # fmt: skip
     for name, entry in tensors.items():
@@ -172,7 +173,8 @@ def test_published_forms(place):
         assert_same_tensors(place.part("mine", part), tensors, "BF16")
     config = place.config("mine", "transformer")
     for name, value in {"depth": 2, "embed_dim": 128, "num_heads": 2, "patch_nums": SIDES, "reso": 64, "rope": True,
-                        "use_swiglu_ffn": True, "use_ar": False, "use_crop_cond": True, "vocab_size": 256}.items():  # fmt: skip
+                        "use_swiglu_ffn": True, "use_ar": False, "use_crop_cond": True,
+                        "vocab_size": 256}.items():  # fmt: skip
         assert config[name] == value, (name, config)
     assert place.config("mine", "vae")["share_quant_resi"] == 4
     assert place.config("mine", "text_encoder")["hidden_act"] == "quick_gelu"
@@ -193,7 +195,8 @@ def test_variants(place):
     inputs = place.checkpoints()
     place.run("import", "base", *inputs)
     for variant, is_ar, wrap in [("ar", True, lambda state: {"module": state}),
-                                 ("abspos", False, lambda state: {"trainer": {"model": state, "step": 7}, "args": ["x"]})]:  # fmt: skip
+                                 ("abspos", False,
+                                  lambda state: {"trainer": {"model": state, "step": 7}, "args": ["x"]})]:  # fmt: skip
         path = place.folder / f"{variant}.pt"
         shapes = transformer_shapes(variant, WIDTHS)
         tensors = checkpoints.synthetic("switti.", shapes)
@@ -201,7 +204,8 @@ def test_variants(place):
         place.run("import", variant, path, "--base", "base", "--dtype", "f32")
         assert_same_tensors(place.part(variant, "transformer"), tensors, "F32")
         config = place.config(variant, "transformer")
-        expected = [is_ar, "pos_1LC" not in shapes, "blocks.0.ffn.fc1.weight" not in shapes, "crop_embed.weight" in shapes]
+        expected = [is_ar, "pos_1LC" not in shapes, "blocks.0.ffn.fc1.weight" not in shapes,
+                    "crop_embed.weight" in shapes]  # fmt: skip
         assert [config[name] for name in ("use_ar", "rope", "use_swiglu_ffn", "use_crop_cond")] == expected, config
         assert config["patch_nums"] == SIDES
         # The rest is the base's.
@@ -219,7 +223,8 @@ def test_stored_dtypes(place):
     """Deflated archives, every protocol, and float16, float64 and bfloat16 as they are stored."""
     place.run("import", "base", *place.checkpoints())
     for protocol, (dtype, compression) in enumerate([("F16", zipfile.ZIP_STORED), ("F64", zipfile.ZIP_STORED),
-                                                     ("BF16", zipfile.ZIP_DEFLATED), ("F32", zipfile.ZIP_DEFLATED)], 2):  # fmt: skip
+                                                     ("BF16", zipfile.ZIP_DEFLATED),
+                                                     ("F32", zipfile.ZIP_DEFLATED)], 2):  # fmt: skip
         tensors = {name: checkpoints.tensor(entry[2], dtype) for name, entry in PARTS["vae"].items()}
         path = place.folder / f"{dtype}.pt"
         checkpoints.write_pt(path, tensors, protocol=protocol, compression=compression)
@@ -241,8 +246,8 @@ def test_faults(place):
     broken["crop_proj.bias"] = checkpoints.tensor(numpy.zeros(128), "I64")
     checkpoints.write_safetensors(place.folder / "broken.safetensors", broken)
     said = place.run("import", "x", "broken.safetensors", "--base", "base", "--no-ar", "--resolution", "256", status=1)
-    for words in ["“blocks.1.attn.proj.bias”", "“stranger”", "head.bias of shape (255) in place of (256)", "lvl_embed.weight",
-                  "crop_proj.bias of dtype I64"]:  # fmt: skip
+    for words in ["“blocks.1.attn.proj.bias”", "“stranger”", "head.bias of shape (255) in place of (256)",
+                  "lvl_embed.weight", "crop_proj.bias of dtype I64"]:  # fmt: skip
         assert words in said, words
     checkpoints.write_safetensors(place.folder / "bare.safetensors", PARTS["transformer"])
     assert "--no-ar" in place.run("import", "x", "bare.safetensors", "--base", "base", status=1)
@@ -272,7 +277,8 @@ def odd_encoder(place):
 def test_cache(place):
     """Hugging Face's cache: snapshots of links to blobs, by repository, and all of a published model by its name."""
     clip, open_clip = place.text_folders()
-    part_config = {"depth": 2, "embed_dim": 128, "num_heads": 2, "patch_nums": SIDES, "vocab_size": 256, "use_ar": False}
+    part_config = {"depth": 2, "embed_dim": 128, "num_heads": 2, "patch_nums": SIDES, "vocab_size": 256,
+                   "use_ar": False}  # fmt: skip
     repositories = {
         "yresearch/Switti": {"model.safetensors": PARTS["transformer"], "config.json": part_config},
         "yresearch/VQVAE-Switti": {"model.safetensors": PARTS["vae"], "config.json": {"v_patch_nums": SIDES}},
@@ -341,7 +347,7 @@ def test_verify_and_remove(place):
 
 
 def test_kills(place):
-    """Killed at any moment, an import leaves the old model or the new one whole; the next run finishes and cleans up."""
+    """Killed at any moment, an import leaves the old model or the new one whole; the next run finishes."""
     inputs = place.checkpoints()
     sums, duration = {}, {}
     for dtype in ("bf16", "f32"):
@@ -354,7 +360,8 @@ def test_kills(place):
     for i in range(16):
         dtype = ("bf16", "f32")[i % 2]
         process = subprocess.Popen([CLI, "models", "import", "mine", *inputs, "--dtype", dtype], cwd=place.folder,
-                                   env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+                                   env=place.environment, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)  # fmt: skip
         # Some just before the end, where the folders are exchanged.
         time.sleep(duration[dtype] * (chance.random() if i % 3 else chance.uniform(0.8, 2)))
         process.send_signal(signal.SIGKILL)

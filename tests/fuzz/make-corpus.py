@@ -122,7 +122,8 @@ def numbers(values):
 
 
 def storage(kind, key, numel, view=b""):
-    return b"(" + string("storage") + b"ctorch\n" + kind.encode() + b"\n" + string(key) + string("cpu") + number(numel) + view + b"tQ"
+    return (b"(" + string("storage") + b"ctorch\n" + kind.encode() + b"\n" + string(key) + string("cpu") + number(numel)
+            + view + b"tQ")  # fmt: skip
 
 
 def tensor(shape, strides, offset=0, kind="FloatStorage", key="0", numel=4, view=b""):
@@ -142,8 +143,10 @@ PICKLES = {
     + b"}sb.",
     "parameter": b"\x80\2" + state(w=b"ctorch._utils\n_rebuild_parameter\n(" + tensor([4], [1]) + b"\x88}tR") + b".",
     "v3": b"\x80\2" + state(w=b"ctorch._utils\n_rebuild_tensor_v3\n("
-    + storage("UntypedStorage", "0", 16) + number(0) + numbers([4]) + numbers([1]) + b"\x89}ctorch\nfloat32\ntR") + b".",
-    "kinds": b"\x80\2" + state(**{kind[0].lower() + str(i): tensor([1], [1], 0, kind + "Storage") for i, kind in enumerate(
+    + storage("UntypedStorage", "0", 16) + number(0) + numbers([4]) + numbers([1])
+    + b"\x89}ctorch\nfloat32\ntR") + b".",
+    "kinds": b"\x80\2" + state(**{kind[0].lower() + str(i): tensor([1], [1], 0, kind + "Storage")
+                                 for i, kind in enumerate(
         ["Double", "Half", "BFloat16", "Long", "Int", "Byte", "Bool"])}) + b".",
     "plain": b"\x80\5\x95\0\0\0\0\0\0\0\0](K\1M\1\2J\xff\xff\xff\xffG?\xf0\0\0\0\0\0\0N\x88\x89\x8c\1aC\1bU\1c"
     b"\x8a\1\x80\x8a\x0a0123456789)K\1\x85K\1K\2\x86K\1K\2K\3\x87(K\1t(K\1l(K\1K\2d2e.",
