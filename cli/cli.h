@@ -31,6 +31,9 @@ int cli_models_remove (int argc, char **argv);
 /* "switti: <sentence>" on stderr. */
 void cli_report (const char *sentence);
 
+/* Whether a line that was typed, which is stripped in place, means yes. */
+gboolean cli_answer_is_yes (char *answer);
+
 /* -- options (options.c) ------------------------------------------------------------------------------------ */
 
 /* The word of a NULL-terminated list that was probably meant, or NULL. */

@@ -73,15 +73,8 @@ ask (Download *self, int *status)
     }
   g_print ("%s ", _ ("Download it? [y/N]"));
   fflush (stdout);
-  if (fgets (answer, sizeof answer, stdin) == NULL)
-    answer[0] = '\0';
-  g_strstrip (answer);
-  /* Translators: the answer “yes”, as one letter of your language; “y” is taken in any case. */
-  if (g_ascii_strcasecmp (answer, "y") == 0 || g_ascii_strcasecmp (answer, "yes") == 0 ||
-      g_strcmp0 (answer, C_ ("the answer yes", "y")) == 0)
-    return TRUE;
   *status = CLI_SUCCESS;
-  return FALSE;
+  return fgets (answer, sizeof answer, stdin) != NULL && cli_answer_is_yes (answer);
 }
 
 /* -- the transfer -------------------------------------------------------------------------------------------- */

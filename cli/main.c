@@ -63,6 +63,15 @@ cli_report (const char *sentence)
   g_printerr ("switti: %s\n", sentence);
 }
 
+gboolean
+cli_answer_is_yes (char *answer)
+{
+  g_strstrip (answer);
+  /* Translators: the answer “yes”, as one letter of your language; “y” is taken in any case. */
+  return g_ascii_strcasecmp (answer, "y") == 0 || g_ascii_strcasecmp (answer, "yes") == 0
+         || g_strcmp0 (answer, C_ ("the answer yes", "y")) == 0;
+}
+
 int
 main (int argc, char **argv)
 {

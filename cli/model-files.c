@@ -351,7 +351,7 @@ ask (Files *self, int *status)
   g_print (_ ("Remove %s? [y/N] "), self->path);
   fflush (stdout);
   *status = CLI_SUCCESS;
-  return fgets (answer, sizeof answer, stdin) != NULL && g_ascii_tolower (answer[0]) == 'y';
+  return fgets (answer, sizeof answer, stdin) != NULL && cli_answer_is_yes (answer);
 }
 
 /* A name means one of the user's own models; another has to be named by its path. */

@@ -12,6 +12,7 @@
 #include "switti-error.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define BLOCK_BYTES (32 * 1024)
@@ -208,7 +209,7 @@ static gboolean
 set_wrong_length (SwittiRemoteFile *self, gint64 length, GError **error)
 {
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO,
-               _ ("%s should be %" G_GUINT64_FORMAT " bytes long, but %" G_GINT64_FORMAT
+               _ ("%s should be %" PRIu64 " bytes long, but %" PRId64
                   " are sent: try again later, or another mirror."),
                self->description, self->size, length);
   return FALSE;
@@ -439,7 +440,7 @@ switti_remote_file_read_all (SwittiRemoteFile *self, gsize max_bytes, GCancellab
   if (self->size > max_bytes)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                   _ ("%s is too large: %" G_GUINT64_FORMAT " bytes, where at most %zu are expected."),
+                   _ ("%s is too large: %" PRIu64 " bytes, where at most %zu are expected."),
                    self->description, self->size, max_bytes);
       return NULL;
     }

@@ -397,8 +397,7 @@ check_source (const SwittiParameters *parameters, SwittiBundle *bundle, GError *
   if (parameters->mask && g_bytes_get_size (parameters->mask) != side * side)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   _ ("The mask has %" G_GSIZE_FORMAT " pixels, but this model's pictures have %" G_GSIZE_FORMAT
-                      " × %" G_GSIZE_FORMAT "; scale it to that."),
+                   _ ("The mask has %zu pixels, but this model's pictures have %zu × %zu; scale it to that."),
                    g_bytes_get_size (parameters->mask), side, side);
       return FALSE;
     }

@@ -11,6 +11,7 @@
 #include "switti-synthetic-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define MAX_INDEX_BYTES ((gsize) 64 << 20)
@@ -246,7 +247,7 @@ switti_weights_with_lora (SwittiWeights *base, const char *path, double scale, G
           || (stored.n_dims != 0 && (stored.n_dims != 2 || stored.dims[0] != layer->n || stored.dims[1] != layer->k)))
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       _ ("“%s” was made for another model: it adds (%" G_GINT64_FORMAT ", %" G_GINT64_FORMAT
+                       _ ("“%s” was made for another model: it adds (%" PRId64 ", %" PRId64
                           ") to “%s”, which “%s” has not of that shape."),
                        path, layer->n, layer->k, name, base->description);
           return NULL;

@@ -46,7 +46,7 @@ count_blocks (const Ranks *ranks, gsize bytes, int *count, MPI_Datatype *type, G
   if (bytes / unit > G_MAXINT)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   _ ("A message of %" G_GSIZE_FORMAT " bytes is more than MPI carries: use more ranks."), bytes);
+                   _ ("A message of %zu bytes is more than MPI carries: use more ranks."), bytes);
       return FALSE;
     }
   *count = (int) (bytes / unit);

@@ -13,6 +13,7 @@
 #include "switti-tokenizer-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -390,7 +391,7 @@ switti_trainer_finish_step (SwittiTrainer *self, gint64 step, SwittiStepReport *
   if (report->has_diverged)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   _ ("The training has diverged: at step %" G_GINT64_FORMAT " the loss is %g and the gradient's norm "
+                   _ ("The training has diverged: at step %" PRId64 " the loss is %g and the gradient's norm "
                       "%g."),
                    step + 1, report->loss.loss, report->gradient_norm);
       return FALSE;

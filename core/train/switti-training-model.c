@@ -228,6 +228,18 @@ share_out (SwittiTrainingModel *self, const SwittiTrainingOptions *options, Swit
   return self->sharding != NULL;
 }
 
+/* A device's op table may have the ops of generation alone. */
+static gboolean
+can_train (SwittiDevice *device, GError **error)
+{
+  if (switti_device_get_kernels (device)->attention_backward != NULL)
+    return TRUE;
+  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_DEVICE,
+               _ ("The device “%s” paints, but does not train yet: train on the device “cpu”."),
+               switti_device_get_name (device));
+  return FALSE;
+}
+
 SwittiTrainingModel *
 switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *options, SwittiCollective *ranks,
                            GError **error)
@@ -235,6 +247,8 @@ switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *op
   g_autoptr (SwittiTrainingModel) self = g_new0 (SwittiTrainingModel, 1);
   g_autoptr (SwittiBundle) init = NULL;
 
+  if (!can_train (device, error))
+    return NULL;
   self->device = g_object_ref (device);
   self->dtype = options->fp16 == 2 ? SWITTI_DTYPE_BF16 : SWITTI_DTYPE_F32;
   self->n_parts = options->train_text ? SWITTI_N_PARTS : 1;
@@ -286,6 +300,8 @@ switti_training_model_new_vae (SwittiDevice *device, const SwittiTrainingOptions
 {
   g_autoptr (SwittiTrainingModel) self = g_new0 (SwittiTrainingModel, 1);
 
+  if (!can_train (device, error))
+    return NULL;
   self->device = g_object_ref (device);
   self->dtype = SWITTI_DTYPE_F32;
   self->is_vae = TRUE;

@@ -181,8 +181,8 @@ check_whole (SwittiParameters *parameters, const Array *array, const char *folde
           && (strcmp (parameter->name, "lvl_embed.weight") != 0 || array->found[i] == 0))
         {
           g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
-                       _ ("The checkpoint “%s” has %" G_GSIZE_FORMAT " elements of “%s%s” where the model has %"
-                          G_GSIZE_FORMAT ": give the options that it was made with, or begin from its weights with "
+                       _ ("The checkpoint “%s” has %zu elements of “%s%s” where the model has %zu: give the "
+                          "options that it was made with, or begin from its weights with "
                           "--init."),
                        folder, array->found[i], array->prefix, parameter->name, parameter->count);
           return FALSE;

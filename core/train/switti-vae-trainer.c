@@ -9,6 +9,7 @@
 #include "switti-random-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -233,7 +234,7 @@ switti_vae_trainer_finish_step (SwittiVaeTrainer *self, gint64 step, SwittiVaeRe
   if (report->has_diverged)
     {
       g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   _ ("The training has diverged: at step %" G_GINT64_FORMAT " the loss is %g and the gradient's norm "
+                   _ ("The training has diverged: at step %" PRId64 " the loss is %g and the gradient's norm "
                       "%g."),
                    step + 1, report->loss.loss, report->gradient_norm);
       return FALSE;
