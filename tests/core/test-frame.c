@@ -412,6 +412,39 @@ test_composite (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* Its files are mapped, so a model that is deleted while it is open goes on; what has to look at a file says so. */
+static void
+test_deleted_model (void)
+{
+  g_autofree char *folder = g_dir_make_tmp ("switti-frame-XXXXXX", NULL);
+  g_autofree char *copy = g_strdup_printf ("cp -r '%s/icons' '%s/model'", g_getenv ("SWITTI_MODEL_PATH"), folder);
+  g_autofree char *delete = g_strdup_printf ("rm -r '%s'", folder);
+  g_autofree char *path = g_build_filename (folder, "model", NULL);
+  g_autofree guint8 *rgba = g_malloc (SIDE * SIDE * 4);
+  g_autoptr (SwittiDevice) device = switti_device_new ("cpu", 0, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SwittiSource) source = NULL;
+  g_autoptr (SwittiRequest) request = NULL;
+  Fixture fixture;
+
+  g_assert_true (g_spawn_command_line_sync (copy, NULL, NULL, NULL, NULL));
+  fixture.bundle = switti_bundle_open (path, &error);
+  g_assert_no_error (error);
+  fixture.generator = switti_generator_new (fixture.bundle, device, SWITTI_PRECISION_F32, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_spawn_command_line_sync (delete, NULL, NULL, NULL, NULL));
+  /* The encoder is read now. */
+  draw_icon (rgba);
+  complete_half (&fixture, "a fox, flat style", rgba);
+  request = switti_request_new (fixture.bundle);
+  source = switti_source_new_for_recipe ("{\"prompt\": \"x\", \"model_hash\": \"0\"}", &error);
+  g_object_set (request, "prompt", "a fox", "source", source, "keep-scales", 3, NULL);
+  g_assert_null (switti_generator_generate (fixture.generator, request, NULL, NULL, NULL, &error));
+  g_assert_nonnull (error);
+  g_test_message ("%s", error->message);
+  tear_down (&fixture, NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -422,6 +455,7 @@ main (int argc, char **argv)
   g_test_add_func ("/frame/resize", test_resize);
   g_test_add_func ("/frame/spread", test_spread);
   g_test_add ("/frame/seam", Fixture, NULL, set_up, test_seam, tear_down);
+  g_test_add_func ("/frame/deleted-model", test_deleted_model);
   g_test_add ("/frame/composite", Fixture, NULL, set_up, test_composite, tear_down);
   return g_test_run ();
 }

@@ -406,6 +406,58 @@ test_mask (Fixture *fixture, gconstpointer spec)
     }
 }
 
+/* -- cancelling ------------------------------------------------------------------------------------------------ */
+
+typedef struct
+{
+  GCancellable *cancellable;
+  int calls_left;
+} Canceller;
+
+static void
+on_progress (double fraction, int scale, gpointer data)
+{
+  Canceller *self = data;
+
+  g_assert_cmpfloat (fraction, >=, 0);
+  g_assert_cmpfloat (fraction, <=, 1);
+  if (self->calls_left-- == 0)
+    g_cancellable_cancel (self->cancellable);
+}
+
+/* Cancelled anywhere, while the source is painted again or while it is filled, nothing is left of it: the next one is
+ * as ever. */
+static void
+test_cancel (Fixture *fixture, gconstpointer spec)
+{
+  g_autoptr (SwittiImage) image = paint_seed (fixture, "a fox", 3);
+  g_autoptr (SwittiSource) source = switti_source_new_for_image (image);
+  g_autoptr (GBytes) mask = mask_of (fixture, somewhere);
+  g_autoptr (SwittiRequest) request = request_of (fixture, "a robot", 8);
+  g_autoptr (SwittiImage) expected = NULL;
+  g_autoptr (SwittiImage) after = NULL;
+  int cancelled = 0;
+
+  g_object_set (request, "source", source, "mask", mask, NULL);
+  expected = paint (fixture, request);
+  for (;; cancelled++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+      Canceller canceller = { cancellable, cancelled };
+      g_autoptr (GPtrArray) images
+        = switti_generator_generate (fixture->generator, request, cancellable, on_progress, &canceller, &error);
+
+      if (images)
+        break;
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+    }
+  /* One call at the start of both, and one after each scale; the one after decoding comes too late. */
+  g_assert_cmpint (cancelled, ==, 2 + 2 * fixture->n_scales);
+  after = paint (fixture, request);
+  g_assert_true (same_picture (expected, after));
+}
+
 /* -- refusals -------------------------------------------------------------------------------------------------- */
 
 static void
@@ -543,6 +595,7 @@ main (int argc, char **argv)
     { "stop", test_stop },
     { "mask-scales", test_mask_scales },
     { "mask", test_mask },
+    { "cancel", test_cancel },
     { "refusals", test_refusals },
     { "other-model", test_other_model },
   };
