@@ -15,7 +15,7 @@ from gi.repository import Gegl, Gimp
 sys.path.insert(0, os.environ['SWITTI_TEST_SRCDIR'])
 from gimp_profile import Tap  # noqa: E402
 
-KILLS = 50
+KILLS = int(os.environ.get('SWITTI_TEST_KILLS', '50'))
 WIDTH, HEIGHT = 160, 120
 PLUG_IN = os.path.join(os.environ['SWITTI_TEST_PLUG_INS'], 'switti', 'switti')
 KILL = os.path.join(os.environ['SWITTI_TEST_SRCDIR'], 'kill.py')
