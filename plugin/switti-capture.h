@@ -2,7 +2,8 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * A capture is made on the main thread, by libgimp; what is in it is a copy, which a worker may use. It does not change.
+ * A capture is made on the main thread, by libgimp; what is in it is a copy, which a worker may use. It does not
+ * change.
  */
 #pragma once
 
@@ -14,8 +15,8 @@ G_BEGIN_DECLS
 typedef struct _SwittiCapture SwittiCapture;
 
 /* @drawables (NULL: none): the layer to vary; without one it is the image's first selected layer. Returns NULL with
- * @error set where the image lacks what the mode needs: a selection to fill, or a layer to vary. Leaves @image as it is.
- * For SWITTI_MODE_NEW @image may be NULL. */
+ * @error set where the image lacks what the mode needs: a selection to fill, or a layer to vary. Leaves @image as it
+ * is. For SWITTI_MODE_NEW @image may be NULL. */
 SwittiCapture *switti_capture_new (const SwittiSettings *settings, GimpImage *image, GimpDrawable **drawables,
                                    GError **error);
 SwittiCapture *switti_capture_ref (SwittiCapture *self); /* from any thread */

@@ -185,7 +185,8 @@ write_python (const SwittiSettings *settings, GArray *arguments)
       const Argument *argument = &g_array_index (arguments, Argument, i);
       gboolean is_file = g_str_equal (argument->name, "recipe-file");
 
-      g_string_append_printf (out, "config.set_property('%s', %s", argument->name, is_file ? "Gio.File.new_for_path(" : "");
+      g_string_append_printf (out, "config.set_property('%s', %s", argument->name,
+                              is_file ? "Gio.File.new_for_path(" : "");
       if (argument->text)
         append_quoted (out, argument->text, '\'');
       else

@@ -16,9 +16,9 @@ typedef enum
 } SwittiCommandKind;
 
 /* The command that paints what @settings say: everything that is not left to its default, and the seed. A filling or a
- * variation speaks of the image that was opened last, with its selection or its selected layer; in the shell, where there
- * is none, it is painted from @recipe, that of a picture that @settings painted, and is the whole of what the model
- * makes. @recipe may be NULL: the shell then has no such command, and NULL is returned. (transfer full) */
+ * variation speaks of the image that was opened last, with its selection or its selected layer; in the shell, where
+ * there is none, it is painted from @recipe, that of a picture that @settings painted, and is the whole of what the
+ * model makes. @recipe may be NULL: the shell then has no such command, and NULL is returned. (transfer full) */
 char *switti_command_write (SwittiCommandKind kind, const SwittiSettings *settings, const char *recipe);
 
 G_END_DECLS

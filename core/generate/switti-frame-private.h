@@ -40,13 +40,13 @@ int switti_frame_get_side (SwittiFrame *self);
 /* The pixels that it was made of, (side, side, 4) (transfer none). */
 GBytes *switti_frame_get_pixels (SwittiFrame *self);
 
-/* Encodes the frame and makes it the source of request, with its mask. Where the request keeps no scales, what was under
- * the mask is gone before that: it comes smoothly from around, so that it does not show through. Blocks. */
+/* Encodes the frame and makes it the source of request, with its mask. Where the request keeps no scales, what was
+ * under the mask is gone before that: it comes smoothly from around, so that it does not show through. Blocks. */
 gboolean switti_frame_prepare (SwittiFrame *self, SwittiGenerator *generator, SwittiRequest *request,
                                GCancellable *cancellable, GError **error);
 
-/* What was painted for the frame, (side, side, 3): scaled to it, and evened out so that it meets what is around the mask
- * without a seam. To be shown through the mask. */
+/* What was painted for the frame, (side, side, 3): scaled to it, and evened out so that it meets what is around the
+ * mask without a seam. To be shown through the mask. */
 GBytes *switti_frame_paint (SwittiFrame *self, SwittiImage *image);
 
 /* The frame's own pixels, and through the mask what was painted: (side, side, 4). Where the mask is 0 they are the

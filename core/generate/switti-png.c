@@ -86,7 +86,8 @@ encode (Encoder *encoder)
     return FALSE;
   png_set_write_fn (encoder->png, encoder->bytes, on_write, on_flush);
   png_set_IHDR (encoder->png, encoder->info, (png_uint_32) encoder->width, (png_uint_32) encoder->height, 8,
-                encoder->channels == 4 ? PNG_COLOR_TYPE_RGB_ALPHA : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+                encoder->channels == 4 ? PNG_COLOR_TYPE_RGB_ALPHA : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_set_sRGB (encoder->png, encoder->info, PNG_sRGB_INTENT_PERCEPTUAL);
   set_texts (encoder);
   png_write_info (encoder->png, encoder->info);

@@ -47,8 +47,8 @@ gboolean switti_pyramid_nearest (SwittiPyramid *self, int scale, const float *h,
 /* Encodes f (batch, n, n, Z): codes[s] (device int32 (batch, pn*pn)) for all scales. Uses the pyramid's f_hat, which is
  * then the reconstruction. */
 gboolean switti_pyramid_encode (SwittiPyramid *self, int batch, const float *f, gint32 *const *codes, GError **error);
-/* The same, but at each scale the code nearest to sqrt (1 - deviation^2) z + deviation noise is chosen for what is left,
- * z. noise: device float32, scale after scale (batch, pn*pn, Z). */
+/* The same, but at each scale the code nearest to sqrt (1 - deviation^2) z + deviation noise is chosen for what is
+ * left, z. noise: device float32, scale after scale (batch, pn*pn, Z). */
 gboolean switti_pyramid_encode_noisy (SwittiPyramid *self, int batch, const float *f, double deviation,
                                       const float *noise, gint32 *const *codes, GError **error);
 

@@ -307,7 +307,8 @@ switti_pyramid_look_up (SwittiPyramid *self, int scale, const gint32 *codes, flo
 gboolean
 switti_pyramid_add_codes (SwittiPyramid *self, int scale, const gint32 *codes, GError **error)
 {
-  return switti_pyramid_look_up (self, scale, codes, self->vectors, error) && add_scale (self, scale, self->vectors, NULL, error);
+  return switti_pyramid_look_up (self, scale, codes, self->vectors, error)
+         && add_scale (self, scale, self->vectors, NULL, error);
 }
 
 gboolean

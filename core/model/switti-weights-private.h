@@ -26,8 +26,8 @@ SwittiWeights *switti_weights_new_synthetic (const char *prefix, SwittiDtype dty
 /* As `base`, with `prefix` put before each name that is asked for ("text_model."). Takes a reference on base. */
 SwittiWeights *switti_weights_with_prefix (SwittiWeights *base, const char *prefix);
 
-/* As `base`, with the low-rank additions of a file times `scale` (switti-lora-private.h). Takes a reference on base. The
- * file's layers must be base's: SWITTI_ERROR_MODEL_INVALID names one that is not. */
+/* As `base`, with the low-rank additions of a file times `scale` (switti-lora-private.h). Takes a reference on base.
+ * The file's layers must be base's: SWITTI_ERROR_MODEL_INVALID names one that is not. */
 SwittiWeights *switti_weights_with_lora (SwittiWeights *base, const char *path, double scale, GError **error);
 
 SwittiWeights *switti_weights_ref (SwittiWeights *self);

@@ -175,7 +175,8 @@ test_resize (void)
       switti_raster_resize (1, w_in, h_in, in, w_out, h_out, out);
       for (int i = 0; i < w_out * h_out; i++)
         /* Some hundred products of up to 255 in float32. */
-        g_assert_cmpfloat_with_epsilon (out[i], naive_resize (in, w_in, h_in, w_out, h_out, i % w_out, i / w_out), 1e-2);
+        g_assert_cmpfloat_with_epsilon (out[i], naive_resize (in, w_in, h_in, w_out, h_out, i % w_out, i / w_out),
+                                        1e-2);
     }
 }
 
@@ -385,7 +386,8 @@ test_composite (Fixture *fixture, gconstpointer data)
           guint32 random = (guint32) g_test_rand_int ();
 
           memcpy (rgba + 4 * i, &random, 4);
-          part[i] = (guint8) CLAMP (255 - 2 * hypot (i % side - side / 2.0, i / side - side / 2.0) * 255 / side, 0, 255);
+          part[i] = (guint8) CLAMP (255 - 2 * hypot (i % side - side / 2.0, i / side - side / 2.0) * 255 / side, 0,
+                                    255);
         }
       part[count / 2] = 255;
       pixels = g_bytes_new (rgba, (gsize) count * 4);

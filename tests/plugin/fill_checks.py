@@ -121,7 +121,8 @@ def check_filling(name, select, form="R'G'B'A u8", canvas=None, **arguments):
     tap.equal(outside, 0, f'{name}: no pixel outside the selection is changed')
     tap.check(inside > least, f'{name}: what is selected is painted',
               f'{inside}, {least} at least')
-    tap.equal([layer.get_name() for layer in image.get_layers()], [PROMPT] + layers_before, f'{name}: one layer, topmost')
+    tap.equal([layer.get_name() for layer in image.get_layers()], [PROMPT] + layers_before,
+              f'{name}: one layer, topmost')
     tap.equal(selection_of(image), selection, f'{name}: the selection stays')
     image.delete()
 
@@ -257,7 +258,8 @@ def check_variation_of_painted():
     edited.get_buffer().set(Gegl.Rectangle.new(100, 100, 1, 1), "R'G'B' u8", bytes(3))
     edited.update(100, 100, 1, 1)
     varied = vary(edited, prompt=PROMPT, seed=9.0)
-    tap.check('codes' in recipe(varied)['source'] and recipe(varied)['keep_scales'] == 5, 'a layer that was painted over is encoded')
+    tap.check('codes' in recipe(varied)['source'] and recipe(varied)['keep_scales'] == 5,
+              'a layer that was painted over is encoded')
     fresh_image.delete()
     image.delete()
 
@@ -298,7 +300,8 @@ def check_recipes():
     tap.equal(len(picture), SIZE * SIZE * 3, 'filling: it is of the square that the model saw')
     filling.set_visible(False)
     _, (again,) = run(image=image, recipe_layer=filling, mode='fill')
-    tap.check(pixels(again) == pixels(filling) and pixels(again.get_mask(), 'Y u8') == pixels(filling.get_mask(), 'Y u8'),
+    tap.check(pixels(again) == pixels(filling)
+              and pixels(again.get_mask(), 'Y u8') == pixels(filling.get_mask(), 'Y u8'),
               'filling: the settings of its recipe fill the selection again to the bit')
     image.delete()
 

@@ -299,7 +299,7 @@ test_average (void)
   g_assert_true (switti_optimizer_step (optimizer, uploaded, norm, 0.25, 0, &error));
   after = fixture_download (device, switti_parameters_get_values (parameters), size * sizeof (float));
   average = fixture_download (device, switti_optimizer_get_average (optimizer), size * sizeof (float));
-  /* The first step is the rate, whatever the gradient; the average goes nine tenths of the way, as it has no history. */
+  /* The first step is the rate, whatever the gradient; the average goes nine tenths of the way: it has no history. */
   for (gsize i = head->offset; i < head->offset + head->count; i++)
     {
       g_assert_cmpfloat_with_epsilon (after[i], before[i] - 0.25f, 1e-6);
