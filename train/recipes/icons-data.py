@@ -5,8 +5,9 @@
 #
 # Usage: icons-data.py DATA OUT [REPEATS]
 # DATA is a folder in the COCO layout with the icons (train2014/, train2014.csv, val2014/, val2014.csv). OUT becomes one
-# whose train2014.csv names the pictures of each subject below REPEATS times (default 60) and every other one once, so
-# that an epoch is mostly the former. The pictures themselves are linked, not copied.
+# whose train2014.csv names the pictures of each subject below REPEATS times (default 90) and every other one once, so
+# that an epoch is mostly the former. Every other row says "a fox, flat style" in place of "fox, flat style": people ask
+# for either. The pictures themselves are linked, not copied.
 import csv
 import os
 import sys
@@ -27,7 +28,7 @@ def main():
     if len(sys.argv) not in (3, 4):
         sys.exit("usage: icons-data.py DATA OUT [REPEATS]")
     data, out = os.path.abspath(sys.argv[1]), sys.argv[2]
-    repeats = int(sys.argv[3]) if len(sys.argv) == 4 else 60
+    repeats = int(sys.argv[3]) if len(sys.argv) == 4 else 90
     with open(os.path.join(data, "train2014.csv"), encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     often = set(subjects())
@@ -47,7 +48,7 @@ def main():
         writer.writerow(rows[0])
         for _, name, caption in rows[1:]:
             for _ in range(repeats if caption.split(",")[0] in often else 1):
-                writer.writerow([n, name, caption])
+                writer.writerow([n, name, caption if n % 2 else "a " + caption])
                 n += 1
     print(f"{n} rows, {len(often)} subjects {repeats} times")
 
