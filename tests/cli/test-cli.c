@@ -267,7 +267,7 @@ test_man_page (void)
   static const char *const commands[][3] = {
     { "generate", "--help" },          { "models", "--help" },           { "bench", "--help" },
     { "models", "import", "--help" },  { "models", "verify", "--help" }, { "models", "remove", "--help" },
-    { "models", "export", "--help" },
+    { "models", "export", "--help" },  { "models", "download", "--help" },
   };
   g_autoptr (GHashTable) in_help = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (GHashTable) in_man = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
