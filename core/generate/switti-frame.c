@@ -307,7 +307,31 @@ find_kept (SwittiFrame *self, gboolean *any)
   return kept;
 }
 
-/* Corrects values (side, side, 3) within the mask. */
+/* What was painted just across the edge of the mask from a kept pixel: the mean of its neighbours there. FALSE where
+ * it has none. */
+static gboolean
+across_edge (SwittiFrame *self, const gboolean *kept, const float *values, gsize pixel, float mean[3])
+{
+  const gsize side = (gsize) self->side, x = pixel % side, y = pixel / side;
+  const gsize neighbours[4] = { x > 0 ? pixel - 1 : pixel, x + 1 < side ? pixel + 1 : pixel,
+                                y > 0 ? pixel - side : pixel, y + 1 < side ? pixel + side : pixel };
+  int n = 0;
+
+  mean[0] = mean[1] = mean[2] = 0;
+  for (int i = 0; i < 4; i++)
+    if (!kept[neighbours[i]])
+      {
+        n++;
+        for (int c = 0; c < 3; c++)
+          mean[c] += values[3 * neighbours[i] + (gsize) c];
+      }
+  for (int c = 0; n > 0 && c < 3; c++)
+    mean[c] /= (float) n;
+  return n > 0;
+}
+
+/* Corrects values (side, side, 3) within the mask: at its edge what was painted inside is brought to what is outside,
+ * so that not even the step that the model paints there is left. */
 static void
 even_out (SwittiFrame *self, float *values)
 {
@@ -325,9 +349,12 @@ even_out (SwittiFrame *self, float *values)
   difference = g_new0 (float, count * 3);
   for (gsize i = 0; i < count; i++)
     {
+      float inside[3];
+      const float *painted = kept[i] && across_edge (self, kept, values, i, inside) ? inside : values + 3 * i;
+
       known[i] = kept[i] ? 1 : 0;
       for (gsize c = 0; kept[i] && c < 3; c++)
-        difference[3 * i + c] = rgba[4 * i + c] - values[3 * i + c];
+        difference[3 * i + c] = rgba[4 * i + c] - painted[c];
     }
   surface = g_memdup2 (difference, sizeof *difference * count * 3);
   switti_raster_spread (3, self->side, self->side, known, surface);
