@@ -119,8 +119,9 @@ def check_filling(name, select, form="R'G'B'A u8", canvas=None, **arguments):
     # Of a palette's few colours, the nearest is often the one that was there.
     least = (0.25 if image.get_base_type() == Gimp.ImageBaseType.INDEXED else 0.5) * selection.count(255)
     tap.equal(outside, 0, f'{name}: no pixel outside the selection is changed')
-    tap.check(inside > least, f'{name}: what is selected is painted',
-              f'{inside}, {least} at least')
+    # A single pixel is brought to what is around it, which may be what it was.
+    if selection.count(255) > 1:
+        tap.check(inside > least, f'{name}: what is selected is painted', f'{inside}, {least} at least')
     tap.equal([layer.get_name() for layer in image.get_layers()], [PROMPT] + layers_before,
               f'{name}: one layer, topmost')
     tap.equal(selection_of(image), selection, f'{name}: the selection stays')
