@@ -9,7 +9,40 @@
  */
 #include "dispatch-private.h"
 
+/* Dimensions beyond this are refused: products of three sizes must not overflow. */
+#define MAX_DIMENSION ((int64_t) 1 << 30)
+
 /* -- products -------------------------------------------------------------------------------------------------- */
+
+static bool
+gemm_is_valid (const SwittiGemm *g)
+{
+  if (g->m < 1 || g->n < 1 || g->k < 1 || g->m > MAX_DIMENSION || g->n > MAX_DIMENSION || g->k > MAX_DIMENSION)
+    return false;
+  if (g->row_group < 1 || g->m % g->row_group != 0)
+    return false;
+  if (!is_float (g->a_dtype) || !is_float (g->b_dtype) || !is_float (g->d_dtype))
+    return false;
+  if (g->lda < (g->a_is_km ? g->m : g->k) || g->ldd < g->n)
+    return false;
+  if (!g->b_packed && g->ldb < (g->b_is_kn ? g->n : g->k))
+    return false;
+  if (g->b_packed && g->b_is_kn)
+    return false;
+  if (g->accumulate && (g->d_dtype != SWITTI_DTYPE_F32 || g->activation != SWITTI_ACTIVATION_NONE))
+    return false;
+  return g->activation >= SWITTI_ACTIVATION_NONE && g->activation <= SWITTI_ACTIVATION_GELU_TANH;
+}
+
+static SwittiKernelStatus
+dispatch_gemm_plan (SwittiKernelContext *context, const SwittiGemm *gemm, SwittiGemmPlan **plan)
+{
+  context->error[0] = '\0';
+  if (plan == NULL || gemm == NULL || !gemm_is_valid (gemm))
+    return DEVICE (fail) (context, SWITTI_KERNEL_INVALID, "gemm_plan: a shape or dtype outside its contract");
+  *plan = NULL;
+  return DEVICE (gemm_plan) (context, gemm, plan);
+}
 
 static SwittiKernelStatus
 dispatch_gemm (SwittiKernelContext *context, const SwittiGemmPlan *plan, const void *a, const void *b,
@@ -359,9 +392,14 @@ static const SwittiKernels kernels = {
   .synchronize = DEVICE (synchronize),
   .profile_reset = DEVICE (profile_reset),
   .profile_read = DEVICE (profile_read),
+#if defined(SWITTI_DISPATCH_CUDA)
+  .choices_identity = switti_cuda_choices_identity,
+  .choices_write = switti_cuda_choices_write,
+  .choices_read = switti_cuda_choices_read,
+#endif
   .gemm_packed_bytes = DEVICE (gemm_packed_bytes),
   .gemm_pack = DEVICE (gemm_pack),
-  .gemm_plan = DEVICE (gemm_plan),
+  .gemm_plan = dispatch_gemm_plan,
   .gemm_plan_free = DEVICE (gemm_plan_free),
   .gemm = dispatch_gemm,
   .conv_packed_bytes = DEVICE (conv_packed_bytes),

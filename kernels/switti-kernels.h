@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 /* Raised whenever the layout of SwittiKernels or of a descriptor changes. */
-#define SWITTI_KERNELS_VERSION 3
+#define SWITTI_KERNELS_VERSION 4
 
 typedef enum
 {
@@ -339,6 +339,14 @@ typedef struct SwittiKernels
   SwittiKernelStatus (*synchronize) (SwittiKernelContext *context);
   void (*profile_reset) (SwittiKernelContext *context, bool enable);
   void (*profile_read) (SwittiKernelContext *context, SwittiKernelProfile rows[SWITTI_KERNEL_N_OPS]);
+  /* What was chosen by timing (which algorithm makes a product), for the caller to keep and a later context to start
+   * from; all NULL where nothing is. choices_identity: device, driver and library, which choices hold for; one line.
+   * choices_write: puts them as text where it fits into `size` bytes, and returns the bytes of it; 0 where nothing was
+   * chosen since the last read or write. choices_read: FALSE, and nothing is taken, where the text is damaged or of
+   * something else. */
+  const char *(*choices_identity) (SwittiKernelContext *context);
+  size_t (*choices_write) (SwittiKernelContext *context, char *text, size_t size);
+  bool (*choices_read) (SwittiKernelContext *context, const char *text, size_t size);
 
   /* -- products ----------------------------------------------------------------------------------------- */
   /* Bytes of, and the making of, a packed B (n, k) with rows ldb apart from HOST memory of src_dtype (F32, BF16, F16);
@@ -348,7 +356,7 @@ typedef struct SwittiKernels
                                    SwittiDtype src_dtype, const void *src, int64_t ldb, void *packed);
   SwittiKernelStatus (*gemm_plan) (SwittiKernelContext *context, const SwittiGemm *gemm, SwittiGemmPlan **plan);
   void (*gemm_plan_free) (SwittiKernelContext *context, SwittiGemmPlan *plan);
-  /* bias (n) float32 or NULL */
+  /* bias (n) float32 or NULL. Where D is bf16, a device may round the bias to bf16 before it is added. */
   SwittiKernelStatus (*gemm) (SwittiKernelContext *context, const SwittiGemmPlan *plan, const void *a, const void *b,
                               const float *bias, void *d);
 

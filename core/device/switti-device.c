@@ -4,6 +4,7 @@
  */
 #include "switti-device-private.h"
 
+#include "switti-choices-private.h"
 #include "switti-device-cuda-private.h"
 #include "switti-error.h"
 
@@ -44,6 +45,7 @@ switti_device_finalize (GObject *object)
       g_hash_table_iter_init (&iter, self->allocations);
       while (g_hash_table_iter_next (&iter, &memory, NULL))
         self->kernels->free (self->context, memory);
+      switti_choices_save (self->kernels, self->context);
       self->kernels->context_free (self->context);
     }
   g_hash_table_unref (self->allocations);
@@ -104,6 +106,7 @@ switti_device_new_for_kernels (const char *name, const SwittiKernels *kernels, c
   self->kernels = kernels;
   self->context = context;
   kernels->properties (context, &self->properties);
+  switti_choices_load (kernels, context);
   return g_steal_pointer (&self);
 }
 

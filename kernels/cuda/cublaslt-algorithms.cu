@@ -3,13 +3,12 @@
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * The library's candidates are timed when a product is planned, on memory of its own, for a batch of one, and the
- * quickest is kept for the process.
+ * quickest is kept: for this context, and for later ones by way of choices.cu.
  */
 #include "cublaslt-private.h"
 
-#include <map>
-#include <mutex>
-#include <string>
+#include <algorithm>
+#include <cstring>
 
 /* Candidates that are timed, and how often. */
 #define MAX_ALGORITHMS 8
@@ -17,9 +16,6 @@
 
 namespace
 {
-std::mutex lock;
-std::map<std::string, cublasLtMatmulAlgo_t> chosen; /* by device and shape */
-
 /* The power of two, 16 at most, that strides keep pointers aligned to: tensors are, and slices of them begin at
  * multiples of what their rows are multiples of. */
 uint32_t
@@ -39,8 +35,10 @@ find_algorithms (SwittiCudaProducts *products, const SwittiCudaProductPlan *plan
 {
   const SwittiCudaProduct &p = plan->product;
   const size_t workspace = WORKSPACE_BYTES;
-  const uint32_t b = alignment_of (p.ab_dtype, p.ldb), a = alignment_of (p.ab_dtype, p.lda),
-                 d = alignment_of (p.d_dtype, p.ldd);
+  /* Groups of an A that is stored (k, m) begin at multiples of m. */
+  const uint32_t b = alignment_of (p.ab_dtype, p.ldb), d = alignment_of (p.d_dtype, p.ldd),
+                 a = std::min (alignment_of (p.ab_dtype, p.lda),
+                               p.a_is_km ? alignment_of (p.ab_dtype, p.m) : 16u);
   cublasLtMatmulPreference_t preference;
   int found = 0;
 
@@ -127,36 +125,41 @@ quickest (SwittiKernelContext *context, SwittiCudaProductPlan *plan, const cubla
   return best_index;
 }
 
-std::string
-key_of (SwittiKernelContext *context, const SwittiCudaProduct &p)
+/* An algorithm that was chosen before, where the library still takes it. */
+bool
+find_chosen (SwittiCudaProducts *products, SwittiCudaProductPlan *plan, const std::string &key)
 {
-  std::string key;
+  const auto known = products->choices.by_product.find (key);
+  cublasLtMatmulHeuristicResult_t result;
 
-  for (int64_t value : { (int64_t) context->runtime->device, p.m, p.n, p.k, p.lda, p.ldb, p.ldd, (int64_t) p.ab_dtype,
-                         (int64_t) p.d_dtype, (int64_t) p.a_is_km, (int64_t) p.b_is_kn, (int64_t) p.accumulate,
-                         (int64_t) p.bias })
-    key += std::to_string (value) + " ";
-  return key;
+  if (known == products->choices.by_product.end ())
+    return false;
+  memcpy (&plan->algorithm, known->second.data (), sizeof plan->algorithm);
+  return cublasLtMatmulAlgoCheck (products->handle, plan->operation, plan->a, plan->b, plan->d, plan->d,
+                                  &plan->algorithm, &result)
+             == CUBLAS_STATUS_SUCCESS
+         && result.workspaceSize <= WORKSPACE_BYTES;
 }
 } // namespace
+
+static_assert (sizeof (cublasLtMatmulAlgo_t) == sizeof (SwittiCudaChoice), "what choices.cu keeps is an algorithm");
 
 bool
 switti_cuda_choose_algorithm (SwittiKernelContext *context, SwittiCudaProductPlan *plan)
 {
-  std::lock_guard<std::mutex> locked (lock);
-  const std::string key = key_of (context, plan->product);
-  const auto known = chosen.find (key);
+  SwittiCudaProducts *products = context->runtime->products;
+  const std::string key = switti_cuda_choice_key (plan->product);
   cublasLtMatmulHeuristicResult_t results[MAX_ALGORITHMS];
+  SwittiCudaChoice choice;
 
-  if (known != chosen.end ())
-    {
-      plan->algorithm = known->second;
-      return true;
-    }
-  const int found = find_algorithms (context->runtime->products, plan, results);
+  if (find_chosen (products, plan, key))
+    return true;
+  const int found = find_algorithms (products, plan, results);
   if (found == 0)
     return false;
   plan->algorithm = results[quickest (context, plan, results, found)].algo;
-  chosen[key] = plan->algorithm;
+  memcpy (choice.data (), &plan->algorithm, sizeof plan->algorithm);
+  products->choices.by_product[key] = choice;
+  products->choices.is_new = true;
   return true;
 }

@@ -48,6 +48,11 @@ void switti_cuda_profile_stop (SwittiKernelContext *context, SwittiKernelOp op, 
 void switti_cuda_profile_reset (SwittiKernelContext *context, bool enable);
 void switti_cuda_profile_read (SwittiKernelContext *context, SwittiKernelProfile rows[SWITTI_KERNEL_N_OPS]);
 
+/* -- choices.cu: as the op table says ---------------------------------------------------------------------------- */
+const char *switti_cuda_choices_identity (SwittiKernelContext *context);
+size_t switti_cuda_choices_write (SwittiKernelContext *context, char *text, size_t size);
+bool switti_cuda_choices_read (SwittiKernelContext *context, const char *text, size_t size);
+
 /* -- gemm.cu, conv2d.cu: as the op table says; the descriptor is what a plan was made for ---------------------- */
 size_t switti_cuda_gemm_packed_bytes (SwittiKernelContext *context, int64_t n, int64_t k, SwittiDtype b_dtype);
 SwittiKernelStatus switti_cuda_gemm_pack (SwittiKernelContext *context, int64_t n, int64_t k, SwittiDtype b_dtype,

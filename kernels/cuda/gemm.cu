@@ -4,8 +4,8 @@
  *
  * The product itself is the library's (products-private.h), as a batch of one product an image, so that the bits of an
  * image do not depend on their number. It takes one dtype for both operands: where they differ, or where D is bf16 and
- * they are float32, an operand is widened (D narrowed) by way of memory of the plan. Bias, activation and the rounding
- * of D are one pass of ours, which is left out where there is nothing to do.
+ * they are float32, an operand is widened (D narrowed) by way of memory of the plan. The library adds the bias, adds to
+ * D and takes GELU where it can; for the rest, bias, activation and the rounding of D are one pass of ours.
  *
  * A packed B is B as it was, in b_dtype: the library wants nothing else.
  */
@@ -15,7 +15,7 @@
 
 #include <cstdlib>
 
-/* Dimensions beyond this are refused: products of three sizes must not overflow. */
+/* Dimensions beyond this are refused: products of two sizes must not overflow. */
 #define MAX_DIMENSION ((int64_t) 1 << 30)
 #define FINISH_THREADS 256
 
@@ -23,11 +23,12 @@ struct SwittiGemmPlan
 {
   SwittiGemm gemm;
   SwittiDtype multiplied;
-  SwittiCudaProductPlan *direct;  /* into D */
-  SwittiCudaProductPlan *biased;  /* into D, with a bias; NULL where the library cannot */
-  SwittiCudaProductPlan *to_wide; /* into wide_d; NULL where it is never needed */
+  SwittiCudaProductPlan *direct;  /* D, whole; NULL where the library cannot make it */
+  SwittiCudaProductPlan *biased;  /* the same with a bias */
+  SwittiCudaProductPlan *to_wide; /* the product alone, in float32; NULL where it is never needed */
   float *wide_a, *wide_b; /* float32 copies of operands that are bf16; NULL where they are read as they are */
-  float *wide_d;          /* the product before it is finished */
+  float *wide_d;          /* where to_wide goes; NULL: to D */
+  void *narrow_bias;      /* (n) bf16, where biased takes it so; else NULL */
 };
 
 static bool
@@ -92,26 +93,6 @@ switti_cuda_gemm_pack (SwittiKernelContext *context, int64_t n, int64_t k, Switt
 
 /* -- planning --------------------------------------------------------------------------------------------------- */
 
-static bool
-gemm_is_valid (const SwittiGemm *g)
-{
-  if (g->m < 1 || g->n < 1 || g->k < 1 || g->m > MAX_DIMENSION || g->n > MAX_DIMENSION || g->k > MAX_DIMENSION)
-    return false;
-  if (g->row_group < 1 || g->m % g->row_group != 0)
-    return false;
-  if (!is_float (g->a_dtype) || !is_float (g->b_dtype) || !is_float (g->d_dtype))
-    return false;
-  if (g->lda < (g->a_is_km ? g->m : g->k) || g->ldd < g->n)
-    return false;
-  if (!g->b_packed && g->ldb < (g->b_is_kn ? g->n : g->k))
-    return false;
-  if (g->b_packed && g->b_is_kn)
-    return false;
-  if (g->accumulate && (g->d_dtype != SWITTI_DTYPE_F32 || g->activation != SWITTI_ACTIVATION_NONE))
-    return false;
-  return g->activation >= SWITTI_ACTIVATION_NONE && g->activation <= SWITTI_ACTIVATION_GELU_TANH;
-}
-
 /* Elements from the first of an operand of `rows` rows to its last. */
 static size_t
 span (int64_t rows, int64_t width, int64_t stride)
@@ -160,14 +141,37 @@ plan_operands (SwittiKernelContext *context, SwittiGemmPlan *plan)
   return status;
 }
 
-/* The products that a run may ask for. A bf16 D is made by the library where it needs no more than that, or than a
- * bias; otherwise it is finished from a float32 product, so that it is rounded once. */
+/* A product for D with all that the plan asks for, with a bias or without. NULL, with OK, where the library has none. */
+static SwittiKernelStatus
+plan_whole (SwittiKernelContext *context, SwittiGemmPlan *plan, SwittiCudaProduct product, bool bias)
+{
+  const SwittiGemm *g = &plan->gemm;
+  SwittiCudaProductPlan **whole = bias ? &plan->biased : &plan->direct;
+  SwittiKernelStatus status;
+
+  product.bias = bias;
+  product.gelu = g->activation == SWITTI_ACTIVATION_GELU_TANH;
+  status = switti_cuda_product_plan (context, &product, whole);
+  /* To most libraries the bias of a bf16 D is bf16. */
+  if (status != SWITTI_KERNEL_OK || *whole != NULL || !bias || g->d_dtype != SWITTI_DTYPE_BF16)
+    return status;
+  product.bias_dtype = SWITTI_DTYPE_BF16;
+  status = switti_cuda_product_plan (context, &product, whole);
+  if (status == SWITTI_KERNEL_OK && *whole != NULL)
+    status = switti_cuda_alloc (context, (size_t) g->n * switti_dtype_size (SWITTI_DTYPE_BF16), &plan->narrow_bias);
+  return status;
+}
+
+/* The products that a run may ask for. The library makes D where it can do all that D needs; otherwise it is finished
+ * from a float32 product, so that it is rounded once: in D itself, or by way of wide_d. The library's GELU is good
+ * enough for bf16 alone. */
 static SwittiKernelStatus
 plan_products (SwittiKernelContext *context, SwittiGemmPlan *plan)
 {
   const SwittiGemm *g = &plan->gemm;
   const bool narrow = g->d_dtype == SWITTI_DTYPE_BF16;
-  const bool plain = g->activation == SWITTI_ACTIVATION_NONE
+  const bool activates = narrow && g->activation == SWITTI_ACTIVATION_GELU_TANH;
+  const bool whole = (activates || g->activation == SWITTI_ACTIVATION_NONE)
                      && (!narrow || plan->multiplied == SWITTI_DTYPE_BF16);
   SwittiCudaProduct product = {};
   SwittiKernelStatus status = SWITTI_KERNEL_OK;
@@ -181,20 +185,22 @@ plan_products (SwittiKernelContext *context, SwittiGemmPlan *plan)
   product.ldd = g->ldd;
   product.ab_dtype = plan->multiplied;
   product.d_dtype = g->d_dtype;
+  product.bias_dtype = SWITTI_DTYPE_F32;
   product.a_is_km = g->a_is_km;
   product.b_is_kn = g->b_is_kn;
   product.accumulate = g->accumulate;
-  if (plain || !narrow)
-    status = switti_cuda_product_plan (context, &product, &plan->direct);
-  product.bias = true;
-  if (status == SWITTI_KERNEL_OK && plain)
-    status = switti_cuda_product_plan (context, &product, &plan->biased);
-  if (status != SWITTI_KERNEL_OK || !narrow || plan->biased != NULL)
+  if (whole)
+    status = plan_whole (context, plan, product, false);
+  if (whole && status == SWITTI_KERNEL_OK)
+    status = plan_whole (context, plan, product, true);
+  if (status != SWITTI_KERNEL_OK || (plan->direct != NULL && plan->biased != NULL))
     return status;
-  product.bias = false;
-  product.ldd = g->n;
   product.d_dtype = SWITTI_DTYPE_F32;
-  status = allocate_floats (context, (size_t) (g->m * g->n), &plan->wide_d);
+  if (narrow)
+    {
+      product.ldd = g->n;
+      status = allocate_floats (context, (size_t) (g->m * g->n), &plan->wide_d);
+    }
   return status == SWITTI_KERNEL_OK ? switti_cuda_product_plan (context, &product, &plan->to_wide) : status;
 }
 
@@ -204,9 +210,6 @@ switti_cuda_gemm_plan (SwittiKernelContext *context, const SwittiGemm *gemm, Swi
   SwittiGemmPlan *self;
   SwittiKernelStatus status;
 
-  context->error[0] = '\0';
-  if (plan == NULL || gemm == NULL || !gemm_is_valid (gemm))
-    return switti_cuda_fail (context, SWITTI_KERNEL_INVALID, "gemm_plan: a shape or dtype outside its contract");
   *plan = NULL;
   self = static_cast<SwittiGemmPlan *> (calloc (1, sizeof *self));
   if (self == NULL)
@@ -236,6 +239,7 @@ switti_cuda_gemm_plan_free (SwittiKernelContext *context, SwittiGemmPlan *plan)
   switti_cuda_free (context, plan->wide_a);
   switti_cuda_free (context, plan->wide_b);
   switti_cuda_free (context, plan->wide_d);
+  switti_cuda_free (context, plan->narrow_bias);
   free (plan);
 }
 
@@ -294,6 +298,22 @@ finish (SwittiKernelContext *context, const SwittiGemm *g, const float *product,
                         g->activation, d, g->ldd);
 }
 
+/* The product that adds the bias itself. */
+static SwittiKernelStatus
+multiply_biased (SwittiKernelContext *context, const SwittiGemmPlan *plan, const void *a, const void *b,
+                 const float *bias, void *d)
+{
+  SwittiKernelStatus status = SWITTI_KERNEL_OK;
+
+  if (plan->narrow_bias != NULL)
+    status = context->ops.convert (context, plan->gemm.n, SWITTI_DTYPE_F32, bias, SWITTI_DTYPE_BF16,
+                                   plan->narrow_bias);
+  if (status != SWITTI_KERNEL_OK)
+    return status;
+  return switti_cuda_product_run (context, plan->biased, a, b,
+                                  plan->narrow_bias != NULL ? plan->narrow_bias : static_cast<const void *> (bias), d);
+}
+
 /* The product of operands of one dtype, and what comes after it. */
 static SwittiKernelStatus
 multiply (SwittiKernelContext *context, const SwittiGemmPlan *plan, const void *a, const void *b, const float *bias,
@@ -303,17 +323,14 @@ multiply (SwittiKernelContext *context, const SwittiGemmPlan *plan, const void *
   SwittiKernelStatus status;
 
   if (bias != NULL && plan->biased != NULL)
-    return switti_cuda_product_run (context, plan->biased, a, b, bias, d);
-  if (g->d_dtype == SWITTI_DTYPE_BF16 && (bias != NULL || plan->direct == NULL))
-    {
-      status = switti_cuda_product_run (context, plan->to_wide, a, b, NULL, plan->wide_d);
-      return status == SWITTI_KERNEL_OK
-                 ? finish (context, g, plan->wide_d, g->n, bias, static_cast<Bf16 *> (d))
-                 : status;
-    }
-  status = switti_cuda_product_run (context, plan->direct, a, b, NULL, d);
-  if (status != SWITTI_KERNEL_OK || (bias == NULL && g->activation == SWITTI_ACTIVATION_NONE))
+    return multiply_biased (context, plan, a, b, bias, d);
+  if (bias == NULL && plan->direct != NULL)
+    return switti_cuda_product_run (context, plan->direct, a, b, NULL, d);
+  status = switti_cuda_product_run (context, plan->to_wide, a, b, NULL, plan->wide_d != NULL ? plan->wide_d : d);
+  if (status != SWITTI_KERNEL_OK || (plan->wide_d == NULL && bias == NULL && g->activation == SWITTI_ACTIVATION_NONE))
     return status;
+  if (plan->wide_d != NULL)
+    return finish (context, g, plan->wide_d, g->n, bias, static_cast<Bf16 *> (d));
   return finish (context, g, static_cast<const float *> (d), g->ldd, bias, static_cast<float *> (d));
 }
 

@@ -17,10 +17,12 @@
 #if defined(SWITTI_TEST_CUDA_ON_HOST)
 #include "table-on-host.h"
 static const char *const test_isas[] = { "cuda" };
+#define TEST_IS_CUDA TRUE
 /* A thread is simulated in some nanoseconds an instruction: what is large for speed's sake alone is made smaller. */
 #define TEST_SIMULATED TRUE
 #else
 #define TEST_SIMULATED FALSE
+#define TEST_IS_CUDA FALSE
 static const char *const test_isas[] = { "generic", "avx2", "avx512" };
 #endif
 
