@@ -88,6 +88,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiPickle, switti_pickle_free)
 /* What it built; belongs to self. */
 SwittiPickleValue *switti_pickle_get_root (SwittiPickle *self);
 
+/* How many bytes the pickle has. */
+gsize switti_pickle_get_length (SwittiPickle *self);
+
 /* Every storage that it names, also those of no tensor, as SwittiPickleStorage; belongs to self. */
 GPtrArray *switti_pickle_get_storages (SwittiPickle *self);
 const char *switti_pickle_get_description (SwittiPickle *self);

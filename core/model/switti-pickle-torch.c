@@ -10,8 +10,10 @@
 #include <string.h>
 
 #define MAX_DEPTH 64
-/* Entries that a walk goes through; containers may be shared, so there may be more than values. */
-#define MAX_ENTRIES (1 << 20)
+/* Entries that a walk goes through. An entry takes a byte of the pickle or more, but containers may be shared: each of
+ * them, again and again, in one that is shared itself, so that a few hundred bytes would be walked for seconds. */
+#define MAX_ENTRIES ((gsize) 1 << 20)
+#define MAX_ENTRIES_PER_BYTE ((gsize) 16)
 #define MAX_NAME_BYTES 1024
 
 typedef enum
@@ -289,7 +291,8 @@ typedef struct
   SwittiPickleTensorFunc function;
   gpointer data;
   GString *name; /* of where the walk is */
-  guint n_entries, depth;
+  gsize n_entries, max_entries;
+  guint depth;
 } Walk;
 
 static gboolean
@@ -342,8 +345,8 @@ walk_items (Walk *self, SwittiPickleValue *value, GError **error)
 
   for (gsize i = 0; i < value->list.n; i += is_dict ? 2 : 1)
     {
-      if (++self->n_entries > MAX_ENTRIES)
-        return refuse (self, _ ("have millions of entries"), error);
+      if (++self->n_entries > self->max_entries)
+        return refuse (self, _ ("hold the same parts again and again, or millions of entries"), error);
       if (!walk_entry (self, is_dict ? value->list.items[i] : NULL, i, value->list.items[is_dict ? i + 1 : i], error))
         return FALSE;
     }
@@ -375,7 +378,8 @@ gboolean
 switti_pickle_foreach_tensor (SwittiPickle *self, SwittiPickleTensorFunc function, gpointer data, GError **error)
 {
   g_autoptr (GString) name = g_string_new (NULL);
-  Walk state = { switti_pickle_get_description (self), function, data, name, 0, 0 };
+  gsize max_entries = MIN (MAX_ENTRIES, MAX_ENTRIES_PER_BYTE * switti_pickle_get_length (self));
+  Walk state = { switti_pickle_get_description (self), function, data, name, 0, max_entries, 0 };
 
   return walk (&state, switti_pickle_get_root (self), error);
 }

@@ -715,6 +715,12 @@ switti_pickle_get_root (SwittiPickle *self)
   return self->root;
 }
 
+gsize
+switti_pickle_get_length (SwittiPickle *self)
+{
+  return (gsize) (self->next - self->start);
+}
+
 GPtrArray *
 switti_pickle_get_storages (SwittiPickle *self)
 {
