@@ -10,6 +10,7 @@
 #include "switti-remote-file-private.h"
 
 #include "switti-error.h"
+#include "switti-sha256-private.h"
 
 #include <glib/gi18n-lib.h>
 #include <inttypes.h>
@@ -55,7 +56,7 @@ struct _SwittiRemoteFile
   Block blocks[N_BLOCKS];
   guint clock;
 
-  GChecksum *checksum; /* of the first `hashed` bytes */
+  SwittiSha256 *checksum; /* of the first `hashed` bytes */
   guint64 hashed;
 };
 
@@ -118,7 +119,7 @@ switti_remote_file_open (SwittiHttp *http, const char *repository, const char *r
                                escaped_name);
   self->runs = g_array_new (FALSE, FALSE, sizeof (Run));
   self->max_skip = SMALL_GAP;
-  self->checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  self->checksum = switti_sha256_new ();
   while (TRUE)
     {
       g_auto (SwittiHttpReply) reply = { 0 };
@@ -148,7 +149,7 @@ switti_remote_file_free (SwittiRemoteFile *self)
   for (guint i = 0; i < N_BLOCKS; i++)
     g_free (self->blocks[i].data);
   g_array_unref (self->runs);
-  g_checksum_free (self->checksum);
+  switti_sha256_free (self->checksum);
   g_free (self->uri);
   g_free (self->name);
   g_free (self->description);
@@ -272,7 +273,7 @@ hash_arrived (SwittiRemoteFile *self, guint64 begin, const guint8 *data, gsize b
     return;
   data += self->hashed - begin;
   bytes -= (gsize) (self->hashed - begin);
-  g_checksum_update (self->checksum, data, (gssize) bytes);
+  switti_sha256_update (self->checksum, data, bytes);
   self->hashed += bytes;
 }
 
@@ -510,7 +511,7 @@ switti_remote_file_verify (SwittiRemoteFile *self, gboolean *checked, GCancellab
         return FALSE;
     }
   *checked = TRUE;
-  if (strcmp (g_checksum_get_string (self->checksum), self->sha256) == 0)
+  if (strcmp (switti_sha256_finish (self->checksum), self->sha256) == 0)
     return TRUE;
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
                _ ("%s arrived damaged: its SHA-256 is not what the hub states; start the download again."),

@@ -5,6 +5,7 @@
 #include "switti-bundle-folder-private.h"
 
 #include "switti-error.h"
+#include "switti-sha256-private.h"
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
@@ -327,7 +328,7 @@ list_model_files (const char *folder)
 }
 
 static gboolean
-hash_file (GChecksum *checksum, const char *folder, const char *name, GCancellable *cancellable, GError **error)
+hash_file (SwittiSha256 *checksum, const char *folder, const char *name, GCancellable *cancellable, GError **error)
 {
   const gsize buffer_bytes = (gsize) 1 << 20;
   g_autofree char *path = g_build_filename (folder, name, NULL);
@@ -345,10 +346,10 @@ hash_file (GChecksum *checksum, const char *folder, const char *name, GCancellab
     return FALSE;
 
   size = GUINT64_TO_LE ((guint64) g_file_info_get_size (info));
-  g_checksum_update (checksum, (const guchar *) name, (gssize) strlen (name) + 1);
-  g_checksum_update (checksum, (const guchar *) &size, sizeof size);
+  switti_sha256_update (checksum, name, strlen (name) + 1);
+  switti_sha256_update (checksum, &size, sizeof size);
   while ((n_read = g_input_stream_read (G_INPUT_STREAM (stream), buffer, buffer_bytes, cancellable, error)) > 0)
-    g_checksum_update (checksum, buffer, n_read);
+    switti_sha256_update (checksum, buffer, (gsize) n_read);
   return n_read == 0;
 }
 
@@ -356,7 +357,7 @@ char *
 switti_bundle_hash_folder (const char *folder, GCancellable *cancellable, GError **error)
 {
   g_autoptr (GPtrArray) names = list_model_files (folder);
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autoptr (SwittiSha256) checksum = switti_sha256_new ();
 
   for (guint i = 0; i < names->len; i++)
     {
@@ -371,5 +372,5 @@ switti_bundle_hash_folder (const char *folder, GCancellable *cancellable, GError
                      read_error->message);
       return NULL;
     }
-  return g_strdup (g_checksum_get_string (checksum));
+  return g_strdup (switti_sha256_finish (checksum));
 }

@@ -13,6 +13,7 @@
 #include "switti-bundle-folder-private.h"
 #include "switti-error.h"
 #include "switti-safetensors-private.h"
+#include "switti-sha256-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -395,7 +396,7 @@ hash_file (const char *path, guint64 *done, guint64 total, SwittiBytesFunc progr
 {
   const gsize block_bytes = (gsize) 1 << 20;
   g_autoptr (SwittiByteSource) source = switti_byte_source_open_file (path, error);
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autoptr (SwittiSha256) checksum = switti_sha256_new ();
   g_autofree guint8 *block = g_malloc (block_bytes);
   g_autofree char *name = g_path_get_basename (path);
   guint64 size = source != NULL ? switti_byte_source_get_size (source) : 0;
@@ -408,12 +409,12 @@ hash_file (const char *path, guint64 *done, guint64 total, SwittiBytesFunc progr
 
       if (!switti_byte_source_read (source, i, block, n, cancellable, error))
         return NULL;
-      g_checksum_update (checksum, block, (gssize) n);
+      switti_sha256_update (checksum, block, n);
       *done += n;
       if (progress != NULL)
         progress (*done, total, name, data);
     }
-  return g_strdup (g_checksum_get_string (checksum));
+  return g_strdup (switti_sha256_finish (checksum));
 }
 
 /* SHA256SUMS, which sha256sum -c reads; flushes every folder and those files whose checksum was not known. */

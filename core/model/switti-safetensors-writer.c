@@ -6,10 +6,15 @@
  * continued has a note beside it, FILE.position: how many bytes of data are on the disk for certain. It stays beside a
  * finished file, so that a run that goes on with another part does not begin this one anew.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sync_file_range() */
+#endif
+
 #include "switti-model-writer-private.h"
 
 #include "switti-error.h"
 #include "switti-safetensors-private.h"
+#include "switti-sha256-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +30,8 @@
 /* How much work a kill may cost a file that can be continued. */
 #define NOTE_BYTES ((guint64) 64 << 20)
 #define NOTE_MICROSECONDS (G_USEC_PER_SEC / 2)
+/* The disk begins to write after that much, and not only when a tenth of the memory waits for it. */
+#define FLUSH_BYTES ((guint64) 8 << 20)
 
 /* -- a hash on a thread of its own -------------------------------------------------------------------------- */
 
@@ -38,7 +45,7 @@ typedef struct
 {
   GThread *thread;
   GAsyncQueue *full, *empty;
-  GChecksum *checksum;
+  SwittiSha256 *checksum;
   Buffer *current;
 } Hasher;
 
@@ -53,7 +60,7 @@ hash_buffers (gpointer data)
       gsize used = buffer->used;
 
       if (used > 0)
-        g_checksum_update (self->checksum, buffer->bytes, (gssize) used);
+        switti_sha256_update (self->checksum, buffer->bytes, used);
       g_async_queue_push (self->empty, buffer);
       if (used == 0)
         return NULL;
@@ -67,7 +74,7 @@ hasher_new (void)
 
   self->full = g_async_queue_new_full (g_free);
   self->empty = g_async_queue_new_full (g_free);
-  self->checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  self->checksum = switti_sha256_new ();
   for (int i = 0; i < HASH_BUFFERS; i++)
     g_async_queue_push (self->empty, g_new0 (Buffer, 1));
   self->thread = g_thread_new ("switti-hash", hash_buffers, self);
@@ -109,8 +116,8 @@ hasher_finish (Hasher *self)
   end->used = 0;
   g_async_queue_push (self->full, end);
   g_thread_join (self->thread);
-  hash = g_strdup (g_checksum_get_string (self->checksum));
-  g_checksum_free (self->checksum);
+  hash = g_strdup (switti_sha256_finish (self->checksum));
+  switti_sha256_free (self->checksum);
   g_async_queue_unref (self->full);
   g_async_queue_unref (self->empty);
   g_free (self);
@@ -124,7 +131,7 @@ struct _SwittiSafetensorsWriter
   char *path, *note_path;
   int fd;
   gsize header_bytes; /* with its length */
-  guint64 size, position;
+  guint64 size, position, flushed;
   Hasher *hasher;
   gboolean can_resume;
   guint64 noted;
@@ -169,6 +176,19 @@ note_position (SwittiSafetensorsWriter *self, GError **error)
   self->noted = self->position;
   self->noted_at = g_get_monotonic_time ();
   return TRUE;
+}
+
+/* Lets the disk write what was appended, without waiting for it. */
+static void
+begin_to_flush (SwittiSafetensorsWriter *self)
+{
+#ifdef SYNC_FILE_RANGE_WRITE
+  if (self->position - self->flushed < FLUSH_BYTES)
+    return;
+  sync_file_range (self->fd, (off_t) (self->header_bytes + self->flushed),
+                   (off_t) (self->position - self->flushed), SYNC_FILE_RANGE_WRITE);
+  self->flushed = self->position;
+#endif
 }
 
 /* Takes what an earlier run wrote of a file with this header into the hash. FALSE where there is no such file. */
@@ -238,7 +258,7 @@ switti_safetensors_writer_new (const char *path, const char *const *names, const
   self->fd = g_open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
   begun = self->fd >= 0 ? begin_file (self, header, error) : write_failed (self, errno, error);
   g_string_free (header, TRUE);
-  self->noted = self->position;
+  self->noted = self->flushed = self->position;
   self->noted_at = g_get_monotonic_time ();
   return begun ? g_steal_pointer (&self) : NULL;
 }
@@ -270,6 +290,7 @@ switti_safetensors_writer_append (SwittiSafetensorsWriter *self, const void *dat
     }
   hasher_update (self->hasher, data, bytes);
   self->position += bytes;
+  begin_to_flush (self);
   if (self->can_resume && (self->position - self->noted >= NOTE_BYTES ||
                            g_get_monotonic_time () - self->noted_at >= NOTE_MICROSECONDS))
     return note_position (self, error);

@@ -343,7 +343,8 @@ load_bpe_merges (const char *path, const char *description, GError **error)
   text[length] = '\0';
   for (guint n_lines = 0; merges->len < CLIP_MERGES; n_lines++)
     {
-      const char *newline = strchr (next, '\n');
+      /* Not strchr(), which may look at all of the text each time. */
+      const char *newline = memchr (next, '\n', length - (gsize) (next - text));
       g_autofree char *line = newline != NULL ? g_strndup (next, (gsize) (newline - next)) : NULL;
       const char *space = line != NULL ? strchr (line, ' ') : NULL;
 

@@ -2,6 +2,9 @@
 # test-import-full.py - a checkpoint of the published size, as .pt and as sharded safetensors, within 1 GiB of memory
 #
 # SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# With SWITTI_TEST_DISK=1 the disk is first timed at the same work: dd copies the checkpoint beside it, and flushes the
+# copy; neither it nor the import finds the checkpoint in memory.
 
 import functools
 import json
@@ -30,6 +33,7 @@ PARAMETERS = 2_470_518_256  # of the published models
 MAX_MEMORY = 1 << 30
 # The import reads what the test has written and writes as much, on two threads; other programs may be at the disk.
 MAX_SLOWDOWN = 5
+MIN_SHARE_OF_DD = 0.6  # on a machine that other programs use, too
 BLOCK = numpy.random.default_rng(7).integers(0x3C00, 0x3F00, 1 << 20, numpy.uint16)  # bf16 of about 0.01 to 0.5
 
 
@@ -106,6 +110,26 @@ def compare(path, weights):
     assert total == PARAMETERS, total
 
 
+def forget(path):
+    """Flushes a file, and lets its pages go."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+
+
+def time_dd(path):
+    """Seconds that dd needs to copy a file to its folder, onto the disk."""
+    copy = path.with_suffix(".copy")
+    forget(path)
+    begin = time.monotonic()
+    subprocess.run(["dd", f"if={path}", f"of={copy}", "bs=1M", "conv=fsync", "status=none"], check=True)
+    seconds = time.monotonic() - begin
+    copy.unlink()
+    forget(path)
+    return seconds
+
+
 def report(what, seconds, peak, size, disk):
     print(f"# {what}: {seconds:.1f} s, {size / seconds / 1e6:.0f} MB/s (the disk: {disk / 1e6:.0f} MB/s), "
           f"{peak / 2**20:.0f} MiB of memory")  # fmt: skip
@@ -122,7 +146,12 @@ def test_pt(folder, weights):
         os.fsync(file.fileno())
     size = path.stat().st_size
     disk = size / (time.monotonic() - begin)
-    report(".pt", *run(folder, "import", "full", path, *base), size, disk)
+    dd = time_dd(path) if os.environ.get("SWITTI_TEST_DISK") else None
+    seconds, peak = run(folder, "import", "full", path, *base)
+    report(".pt", seconds, peak, size, disk)
+    if dd is not None:
+        print(f"# dd copies it in {dd:.1f} s, {size / dd / 1e6:.0f} MB/s: the import has {dd / seconds:.0%} of that")
+        assert dd / seconds > MIN_SHARE_OF_DD, (dd, seconds)
     config = json.loads((folder / "data/switti/models/full/transformer/config.json").read_text())
     assert (config["depth"], config["num_heads"], config["reso"], config["use_ar"]) == (DEPTH, 30, 512, False), config
     compare(folder / "data/switti/models/full/transformer/model.safetensors", weights)
