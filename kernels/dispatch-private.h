@@ -77,6 +77,34 @@ size (SwittiDtype dtype)
   return (double) switti_dtype_size (dtype);
 }
 
+/* Sizes beyond this are refused: products of a map's three sizes must not overflow. */
+#define CONV_MAX_SIZE ((int64_t) 1 << 20)
+#define CONV_MAX_KERNEL 3
+
+static inline bool
+conv_size_is_valid (int64_t size)
+{
+  return size >= 1 && size <= CONV_MAX_SIZE;
+}
+
+static inline bool
+conv_pads_are_valid (const SwittiConv *c, int64_t size, int before, int after)
+{
+  return before >= 0 && before < CONV_MAX_KERNEL && after >= 0 && after < CONV_MAX_KERNEL
+         && (c->upsample ? 2 : 1) * size + before + after >= c->kernel;
+}
+
+static inline bool
+conv_is_valid (const SwittiConv *c)
+{
+  return c != NULL && conv_size_is_valid (c->batch) && conv_size_is_valid (c->height) && conv_size_is_valid (c->width)
+         && conv_size_is_valid (c->c_in) && conv_size_is_valid (c->c_out) && (c->kernel == 1 || c->kernel == 3)
+         && c->stride >= 1 && c->stride <= 2 && !(c->upsample && c->stride != 1)
+         && conv_pads_are_valid (c, c->height, c->pad_top, c->pad_bottom)
+         && conv_pads_are_valid (c, c->width, c->pad_left, c->pad_right) && is_float (c->x_dtype)
+         && is_float (c->w_dtype) && is_float (c->d_dtype);
+}
+
 /* -- dispatch-training.c --------------------------------------------------------------------------------------- */
 size_t DEVICE (dispatch_norm_backward_scratch_bytes) (SwittiKernelContext *context, const SwittiResidualNorm *norm);
 SwittiKernelStatus DEVICE (dispatch_residual_norm_backward) (SwittiKernelContext *context,
@@ -126,6 +154,8 @@ SwittiKernelStatus DEVICE (dispatch_squared_norm) (SwittiKernelContext *context,
                                                    const SwittiOptimizerTensor *tensors, double *sums);
 SwittiKernelStatus DEVICE (dispatch_adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw,
                                             int64_t n_tensors, const SwittiOptimizerTensor *tensors);
+SwittiKernelStatus DEVICE (dispatch_conv_backward_plan) (SwittiKernelContext *context, const SwittiConv *conv,
+                                                         SwittiConvBackwardPlan **plan);
 SwittiKernelStatus DEVICE (dispatch_conv_backward) (SwittiKernelContext *context,
                                                     const SwittiConvBackwardPlan *plan, const float *x,
                                                     const float *weight, const float *dy, float *dx,

@@ -297,6 +297,21 @@ DEVICE (dispatch_adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw,
 /* -- VAE ------------------------------------------------------------------------------------------------------- */
 
 SwittiKernelStatus
+DEVICE (dispatch_conv_backward_plan) (SwittiKernelContext *context, const SwittiConv *conv,
+                                      SwittiConvBackwardPlan **plan)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_CONV, "conv_backward_plan");
+  SwittiKernelStatus status = SWITTI_KERNEL_INVALID;
+
+  if (plan != NULL)
+    *plan = NULL;
+  if (plan != NULL && conv_is_valid (conv) && conv->x_dtype == SWITTI_DTYPE_F32 && conv->w_dtype == SWITTI_DTYPE_F32
+      && conv->d_dtype == SWITTI_DTYPE_F32)
+    status = DEVICE (conv_backward_plan) (context, conv, plan);
+  return status == SWITTI_KERNEL_INVALID ? invalid (&call) : status;
+}
+
+SwittiKernelStatus
 DEVICE (dispatch_conv_backward) (SwittiKernelContext *context, const SwittiConvBackwardPlan *plan, const float *x,
                                  const float *weight, const float *dy, float *dx, float *d_weight, float *d_bias)
 {

@@ -63,6 +63,37 @@ dispatch_gemm (SwittiKernelContext *context, const SwittiGemmPlan *plan, const v
                   + m * n * size (g->d_dtype) * (g->accumulate ? 2.0 : 1.0));
 }
 
+static size_t
+dispatch_conv_packed_bytes (SwittiKernelContext *context, const SwittiConv *conv)
+{
+  return conv_is_valid (conv) ? DEVICE (conv_packed_bytes) (context, conv) : 0;
+}
+
+static SwittiKernelStatus
+dispatch_conv_pack (SwittiKernelContext *context, const SwittiConv *conv, SwittiDtype src_dtype, const void *src,
+                    void *packed)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_CONV, "conv_pack");
+  SwittiKernelStatus status = SWITTI_KERNEL_INVALID;
+
+  if (conv_is_valid (conv) && src != NULL && packed != NULL && (is_float (src_dtype) || src_dtype == SWITTI_DTYPE_F16))
+    status = DEVICE (conv_pack) (context, conv, src_dtype, src, packed);
+  return status == SWITTI_KERNEL_INVALID ? invalid (&call) : status;
+}
+
+static SwittiKernelStatus
+dispatch_conv_plan (SwittiKernelContext *context, const SwittiConv *conv, SwittiConvPlan **plan)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_CONV, "conv_plan");
+  SwittiKernelStatus status = SWITTI_KERNEL_INVALID;
+
+  if (plan != NULL)
+    *plan = NULL;
+  if (plan != NULL && conv_is_valid (conv))
+    status = DEVICE (conv_plan) (context, conv, plan);
+  return status == SWITTI_KERNEL_INVALID ? invalid (&call) : status;
+}
+
 static SwittiKernelStatus
 dispatch_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, const void *x, const void *packed,
                const float *bias, const void *residual, void *d)
@@ -402,9 +433,9 @@ static const SwittiKernels kernels = {
   .gemm_plan = dispatch_gemm_plan,
   .gemm_plan_free = DEVICE (gemm_plan_free),
   .gemm = dispatch_gemm,
-  .conv_packed_bytes = DEVICE (conv_packed_bytes),
-  .conv_pack = DEVICE (conv_pack),
-  .conv_plan = DEVICE (conv_plan),
+  .conv_packed_bytes = dispatch_conv_packed_bytes,
+  .conv_pack = dispatch_conv_pack,
+  .conv_plan = dispatch_conv_plan,
   .conv_plan_free = DEVICE (conv_plan_free),
   .conv = dispatch_conv,
   .residual_norm = dispatch_residual_norm,
@@ -442,15 +473,15 @@ static const SwittiKernels kernels = {
   .cross_entropy = DEVICE (dispatch_cross_entropy),
   .squared_norm = DEVICE (dispatch_squared_norm),
   .adamw = DEVICE (dispatch_adamw),
-  .conv_backward_plan = DEVICE (conv_backward_plan),
+  .embed_backward = DEVICE (dispatch_embed_backward),
+#endif
+  .conv_backward_plan = DEVICE (dispatch_conv_backward_plan),
   .conv_backward_plan_free = DEVICE (conv_backward_plan_free),
   .conv_backward = DEVICE (dispatch_conv_backward),
   .group_norm_backward_scratch_bytes = DEVICE (dispatch_group_norm_backward_scratch_bytes),
   .group_norm_backward = DEVICE (dispatch_group_norm_backward),
   .resample_backward = DEVICE (dispatch_resample_backward),
-  .embed_backward = DEVICE (dispatch_embed_backward),
   .squared_difference = DEVICE (dispatch_squared_difference),
-#endif
 };
 
 DEVICE_EXPORT const SwittiKernels *

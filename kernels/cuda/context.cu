@@ -55,11 +55,14 @@ fill_ops (SwittiKernels *ops)
   switti_cuda_attention_fill (ops);
   switti_cuda_elementwise_fill (ops);
   switti_cuda_group_norm_fill (ops);
+  switti_cuda_group_norm_backward_fill (ops);
   switti_cuda_norm_fill (ops);
   switti_cuda_quantize_fill (ops);
   switti_cuda_resample_fill (ops);
+  switti_cuda_resample_backward_fill (ops);
   switti_cuda_rope_fill (ops);
   switti_cuda_sample_fill (ops);
+  switti_cuda_squared_difference_fill (ops);
 }
 
 static SwittiKernelStatus
@@ -87,6 +90,9 @@ open_device (SwittiKernelContext *context, int device)
         status = switti_cuda_check (context, cudaEventCreateWithFlags (&runtime->staged[i], cudaEventDisableTiming),
                                     "making an event");
     }
+  if (status == SWITTI_KERNEL_OK)
+    status = switti_cuda_check (context, cudaMalloc (reinterpret_cast<void **> (&runtime->partial_sums),
+                                                     PARTIAL_SUMS * sizeof (double)), "device memory");
   if (status == SWITTI_KERNEL_OK)
     status = switti_cuda_products_new (context, &runtime->products);
   return status;
@@ -135,6 +141,7 @@ switti_cuda_context_free (SwittiKernelContext *context)
     switti_cuda_products_free (runtime->products);
   if (runtime->stream != NULL)
     cudaStreamSynchronize (runtime->stream);
+  cudaFree (runtime->partial_sums);
   for (cudaEvent_t event : runtime->events)
     cudaEventDestroy (event);
   for (int i = 0; i < 2; i++)

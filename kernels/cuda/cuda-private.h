@@ -70,16 +70,26 @@ void switti_cuda_conv_plan_free (SwittiKernelContext *context, SwittiConvPlan *p
 const SwittiConv *switti_cuda_conv_descriptor (const SwittiConvPlan *plan);
 SwittiKernelStatus switti_cuda_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, const void *x,
                                      const void *packed, const float *bias, const void *residual, void *d);
+SwittiKernelStatus switti_cuda_conv_backward_plan (SwittiKernelContext *context, const SwittiConv *conv,
+                                                   SwittiConvBackwardPlan **plan);
+void switti_cuda_conv_backward_plan_free (SwittiKernelContext *context, SwittiConvBackwardPlan *plan);
+const SwittiConv *switti_cuda_conv_backward_descriptor (const SwittiConvBackwardPlan *plan);
+SwittiKernelStatus switti_cuda_conv_backward (SwittiKernelContext *context, const SwittiConvBackwardPlan *plan,
+                                              const float *x, const float *weight, const float *dy, float *dx,
+                                              float *d_weight, float *d_bias);
 
 /* -- each file's ops into a table ------------------------------------------------------------------------------- */
 void switti_cuda_attention_fill (SwittiKernels *ops);
 void switti_cuda_elementwise_fill (SwittiKernels *ops);
 void switti_cuda_group_norm_fill (SwittiKernels *ops);
+void switti_cuda_group_norm_backward_fill (SwittiKernels *ops);
 void switti_cuda_norm_fill (SwittiKernels *ops);
 void switti_cuda_quantize_fill (SwittiKernels *ops);
 void switti_cuda_resample_fill (SwittiKernels *ops);
+void switti_cuda_resample_backward_fill (SwittiKernels *ops);
 void switti_cuda_rope_fill (SwittiKernels *ops);
 void switti_cuda_sample_fill (SwittiKernels *ops);
+void switti_cuda_squared_difference_fill (SwittiKernels *ops);
 
 #ifdef __cplusplus
 }

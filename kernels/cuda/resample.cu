@@ -4,70 +4,7 @@
  *
  * A thread makes four channels of an output pixel, from the rows and columns that it reads, with their weights.
  */
-#include "runtime-private.h"
-
-#include "device-private.h"
-
-#define RESAMPLE_THREADS 256
-
-/* What one output coordinate of an axis reads: `count` inputs from `first` on, the ends clamped. `offset` is how far
- * the sample lies past the first of BILINEAR's two, the second of BICUBIC's four. */
-struct Taps
-{
-  int first, count;
-  float offset;
-};
-
-struct ResampleShape
-{
-  int channels, in_height, in_width, out_height, out_width;
-};
-
-__device__ __forceinline__ int
-clamp_index (int i, int size)
-{
-  return i < 0 ? 0 : (i >= size ? size - 1 : i);
-}
-
-/* Keys' cubic with a = -0.75 at distance t. */
-__device__ __forceinline__ float
-cubic_weight (float t)
-{
-  const float a = -0.75f;
-
-  return t <= 1.0f ? ((a + 2.0f) * t - (a + 3.0f)) * t * t + 1.0f
-                   : ((a * t - 5.0f * a) * t + 8.0f * a) * t - 4.0f * a;
-}
-
-template <int MODE>
-__device__ __forceinline__ Taps
-find_taps (int i, int in_size, int out_size)
-{
-  const float source = ((float) i + 0.5f) * ((float) in_size / (float) out_size) - 0.5f;
-  const int first = (int) ((int64_t) i * in_size / out_size);
-
-  if (MODE == SWITTI_RESAMPLE_NEAREST)
-    return Taps{ first, 1, 0.0f };
-  if (MODE == SWITTI_RESAMPLE_BILINEAR)
-    {
-      const float clamped = source < 0.0f ? 0.0f : source;
-      return Taps{ (int) clamped, 2, clamped - (float) (int) clamped };
-    }
-  if (MODE == SWITTI_RESAMPLE_BICUBIC)
-    return Taps{ (int) floorf (source) - 1, 4, source - floorf (source) };
-  return Taps{ first, (int) (((int64_t) (i + 1) * in_size + out_size - 1) / out_size) - first, 0.0f };
-}
-
-template <int MODE>
-__device__ __forceinline__ float
-tap_weight (const Taps &taps, int k)
-{
-  if (MODE == SWITTI_RESAMPLE_BILINEAR)
-    return k == 0 ? 1.0f - taps.offset : taps.offset;
-  if (MODE == SWITTI_RESAMPLE_BICUBIC)
-    return cubic_weight (fabsf (taps.offset - (float) (k - 1)));
-  return 1.0f;
-}
+#include "resample-private.h"
 
 template <int MODE, bool VECTOR, typename T>
 __global__ void __launch_bounds__ (RESAMPLE_THREADS)
@@ -127,11 +64,7 @@ run_resample (SwittiKernelContext *context, const SwittiResample *r, const void 
 static SwittiKernelStatus
 resample (SwittiKernelContext *context, const SwittiResample *r, const void *in, void *out)
 {
-  const int64_t limit = 1 << 20;
-
-  if (r->channels > limit || r->in_height > limit || r->in_width > limit || r->out_height > limit
-      || r->out_width > limit || r->batch > limit || r->channels * r->out_width > INT32_MAX / 2
-      || r->batch * r->out_height > INT32_MAX)
+  if (!resample_is_launchable (r))
     return SWITTI_KERNEL_INVALID;
   if (r->dtype == SWITTI_DTYPE_BF16)
     return r->mode == SWITTI_RESAMPLE_NEAREST ? run_resample<SWITTI_RESAMPLE_NEAREST, Bf16> (context, r, in, out)

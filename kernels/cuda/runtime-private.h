@@ -12,6 +12,9 @@
 /* Bytes of one of the two pinned buffers that uploads and downloads go through. */
 #define STAGING_BYTES ((size_t) 8 << 20)
 
+/* Of the blocks of a reduction that has no scratch memory of its own. */
+#define PARTIAL_SUMS 1024
+
 /* What profile_stop() leaves for profile_read(): events[start] and the one after. */
 struct SwittiCudaTiming
 {
@@ -27,6 +30,7 @@ struct SwittiCudaRuntime
   cudaStream_t stream;
   void *staging[2];
   cudaEvent_t staged[2]; /* when a buffer is free again */
+  double *partial_sums;  /* device memory (PARTIAL_SUMS), for one op at a time */
   SwittiCudaProducts *products; /* products-private.h */
   std::vector<cudaEvent_t> events;
   std::vector<SwittiCudaTiming> timings;
