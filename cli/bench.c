@@ -7,8 +7,10 @@
  */
 #include "switti-build-config.h"
 
+#include "bench-kernels.h"
 #include "ceiling.h"
 #include "cli.h"
+#include "profile-report.h"
 #include "switti-bundle-private.h"
 #include "switti-device-private.h"
 #include "switti-error.h"
@@ -19,7 +21,6 @@
 #include "switti-vae-private.h"
 
 #include <glib/gi18n.h>
-#include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -28,6 +29,8 @@ typedef struct
   CliRuntime runtime;
   CliParameters parameters;
   char *synthetic;
+  char *kernels; /* NULL: whole generations */
+  gboolean list_only;
   int n_runs, n_warmup;
 
   SwittiBundle *bundle;
@@ -46,6 +49,7 @@ bench_clear (Bench *self)
   cli_runtime_clear (&self->runtime);
   cli_parameters_clear (&self->parameters);
   g_free (self->synthetic);
+  g_free (self->kernels);
   g_free (self->runs);
   g_clear_object (&self->generator);
   g_clear_object (&self->request);
@@ -175,14 +179,6 @@ measure (GCancellable *cancellable, gpointer data, GError **error)
 
 /* -- the report ---------------------------------------------------------------------------------------------- */
 
-static int
-compare_doubles (gconstpointer a, gconstpointer b, gpointer data)
-{
-  double x = *(const double *) a, y = *(const double *) b;
-
-  return (x > y) - (x < y);
-}
-
 /* Median, least and most of the doubles at `offset` of every run, in milliseconds. */
 static JsonObject *
 summarize (Bench *self, gsize offset, double *median_seconds)
@@ -193,8 +189,7 @@ summarize (Bench *self, gsize offset, double *median_seconds)
 
   for (int i = 0; i < self->n_runs; i++)
     values[i] = G_STRUCT_MEMBER (double, &self->runs[i], offset);
-  g_sort_array (values, (gsize) self->n_runs, sizeof *values, compare_doubles, NULL);
-  median = (values[self->n_runs / 2] + values[(self->n_runs - 1) / 2]) / 2;
+  median = cli_median (values, self->n_runs);
   json_object_set_double_member (object, "median", median * 1e3);
   json_object_set_double_member (object, "min", values[0] * 1e3);
   json_object_set_double_member (object, "max", values[self->n_runs - 1] * 1e3);
@@ -276,39 +271,10 @@ report_times (Bench *self, JsonObject *object)
   report_shares (self, object, conditions + transformer, vae);
 }
 
-static JsonArray *
-report_profile (Bench *self)
-{
-  JsonArray *array = json_array_new ();
-  double seconds = 0;
-
-  for (int i = 0; i < SWITTI_KERNEL_N_OPS; i++)
-    seconds += self->profile[i].seconds;
-  for (int i = 0; i < SWITTI_KERNEL_N_OPS; i++)
-    {
-      const SwittiKernelProfile *row = &self->profile[i];
-      JsonObject *object;
-
-      if (row->calls == 0)
-        continue;
-      object = json_object_new ();
-      json_object_set_string_member (object, "op", row->name);
-      json_object_set_int_member (object, "calls", (gint64) row->calls);
-      json_object_set_double_member (object, "ms", row->seconds * 1e3);
-      json_object_set_double_member (object, "share", seconds > 0 ? row->seconds / seconds : 0);
-      json_object_set_double_member (object, "gflops", row->seconds > 0 ? row->flop / row->seconds / 1e9 : 0);
-      json_object_set_double_member (object, "gbytes_per_s", row->seconds > 0 ? row->bytes / row->seconds / 1e9 : 0);
-      json_array_add_object_element (array, object);
-    }
-  return array;
-}
-
 static void
 print_report (Bench *self)
 {
   JsonObject *object = json_object_new ();
-  g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
-  g_autofree char *text = NULL;
   struct rusage usage;
 
   getrusage (RUSAGE_SELF, &usage);
@@ -324,10 +290,8 @@ print_report (Bench *self)
   report_times (self, object);
   json_object_set_int_member (object, "peak_bytes", (gint64) switti_device_get_peak_bytes (self->device));
   json_object_set_int_member (object, "peak_resident_bytes", (gint64) usage.ru_maxrss * 1024);
-  json_object_set_array_member (object, "profile", report_profile (self));
-  json_node_take_object (node, object);
-  text = json_to_string (node, TRUE);
-  g_print ("%s\n", text);
+  json_object_set_array_member (object, "profile", cli_report_profile (self->profile));
+  cli_print_json (object);
 }
 
 /* -- the command line ---------------------------------------------------------------------------------------- */
@@ -339,6 +303,10 @@ parse (Bench *self, char ***argv)
     { "model", 'm', 0, G_OPTION_ARG_STRING, &self->runtime.model, N_ ("Name or folder of the model"), N_ ("MODEL") },
     { "synthetic", 0, 0, G_OPTION_ARG_STRING, &self->synthetic,
       N_ ("Made-up weights of these sizes, such as depth=30,reso=512"), N_ ("SIZES") },
+    { "kernels", 0, 0, G_OPTION_ARG_STRING, &self->kernels,
+      N_ ("Time each operation at the shapes of 512, 1024, 512-8, ar, train, …"), N_ ("NAME,...") },
+    { "list", 0, 0, G_OPTION_ARG_NONE, &self->list_only,
+      N_ ("With --kernels: say what there is to time, and run nothing"), NULL },
     { "runs", 0, 0, G_OPTION_ARG_INT, &self->n_runs, N_ ("Runs to measure (default: 5)"), N_ ("N") },
     { "warmup", 0, 0, G_OPTION_ARG_INT, &self->n_warmup, N_ ("Runs before them (default: 1)"), N_ ("N") },
     { "device", 0, 0, G_OPTION_ARG_STRING, &self->runtime.device, N_ ("auto, cpu, cuda or cuda:N"), N_ ("DEVICE") },
@@ -357,7 +325,8 @@ parse (Bench *self, char ***argv)
   g_option_context_set_summary (context, _ ("Measures how fast a model paints here, and says it as JSON."));
   g_option_context_set_description (context, _ ("Examples:\n"
                                                 "  switti bench --model icons\n"
-                                                "  switti bench --synthetic depth=30,reso=512 --dtype bf16 --runs 3"));
+                                                "  switti bench --synthetic depth=30,reso=512 --dtype bf16 --runs 3\n"
+                                                "  switti bench --kernels 512,1024 --device cuda"));
   return cli_parse_options (context, entries, "switti bench", argv);
 }
 
@@ -368,6 +337,10 @@ find_conflict (Bench *self, char **arguments)
     return _ ("“switti bench” takes options only; “switti bench --help” lists them.");
   if (self->synthetic && self->runtime.model)
     return _ ("--model and --synthetic exclude each other; leave one out.");
+  if (self->kernels && (self->synthetic || self->runtime.model))
+    return _ ("--kernels has shapes of its own: leave --model and --synthetic out.");
+  if (self->list_only && !self->kernels)
+    return _ ("--list belongs to --kernels: add it.");
   if (self->n_runs < 1 || self->n_runs > 1000 || self->n_warmup < 0 || self->n_warmup > 1000)
     return _ ("--runs takes 1 to 1000, and --warmup 0 to 1000.");
   if (self->runtime.n_threads < 0)
@@ -389,10 +362,12 @@ cli_bench (int argc, char **argv)
       conflict = find_conflict (&self, arguments);
       if (conflict)
         cli_report (conflict);
+      else if (self.kernels)
+        status = cli_bench_kernels (&self.runtime, self.kernels, self.list_only);
       else
         status = cli_run (measure, &self);
     }
-  if (status == CLI_SUCCESS)
+  if (status == CLI_SUCCESS && !self.kernels)
     print_report (&self);
   bench_clear (&self);
   return status;

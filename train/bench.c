@@ -10,6 +10,7 @@
 
 #include "ceiling.h"
 #include "cli.h"
+#include "profile-report.h"
 #include "switti-device-private.h"
 #include "switti-error.h"
 #include "switti-random-private.h"
@@ -237,32 +238,16 @@ step_flop (Bench *self)
   return 3 * self->options.bs * flop;
 }
 
-static int
-compare_doubles (gconstpointer a, gconstpointer b, gpointer data)
-{
-  const double x = *(const double *) a, y = *(const double *) b;
-
-  return (x > y) - (x < y);
-}
-
-/* Sorts them. */
-static double
-median_of (double *values, int n)
-{
-  g_sort_array (values, (gsize) n, sizeof *values, compare_doubles, NULL);
-  return (values[n / 2] + values[(n - 1) / 2]) / 2;
-}
-
 static void
 report_speed (Bench *self, JsonObject *object)
 {
   const double tokens = (double) (self->options.bs * switti_schedule_length (&self->config.schedule));
-  const double median = median_of (self->seconds, self->n_runs);
+  const double median = cli_median (self->seconds, self->n_runs);
 
   json_object_set_double_member (object, "step_ms", median * 1e3);
   json_object_set_double_member (object, "step_ms_min", self->seconds[0] * 1e3);
   json_object_set_double_member (object, "step_ms_max", self->seconds[self->n_runs - 1] * 1e3);
-  json_object_set_double_member (object, "step_cpu_ms", median_of (self->cpu_seconds, self->n_runs) * 1e3);
+  json_object_set_double_member (object, "step_cpu_ms", cli_median (self->cpu_seconds, self->n_runs) * 1e3);
   json_object_set_double_member (object, "tokens_per_s", tokens / median);
   json_object_set_double_member (object, "step_gflop", step_flop (self) * 1e-9);
   json_object_set_double_member (object, "ceiling_gflops", self->ceiling_gflops);
@@ -283,39 +268,10 @@ report_memory (Bench *self, JsonObject *object)
   json_object_set_int_member (object, "peak_resident_bytes", (gint64) usage.ru_maxrss * 1024);
 }
 
-static JsonArray *
-report_profile (Bench *self)
-{
-  JsonArray *array = json_array_new ();
-  double seconds = 0;
-
-  for (int i = 0; i < SWITTI_KERNEL_N_OPS; i++)
-    seconds += self->profile[i].seconds;
-  for (int i = 0; i < SWITTI_KERNEL_N_OPS; i++)
-    {
-      const SwittiKernelProfile *row = &self->profile[i];
-      JsonObject *object;
-
-      if (row->calls == 0)
-        continue;
-      object = json_object_new ();
-      json_object_set_string_member (object, "op", row->name);
-      json_object_set_int_member (object, "calls", (gint64) row->calls);
-      json_object_set_double_member (object, "ms", row->seconds * 1e3);
-      json_object_set_double_member (object, "share", row->seconds / seconds);
-      json_object_set_double_member (object, "gflops", row->seconds > 0 ? row->flop / row->seconds * 1e-9 : 0);
-      json_object_set_double_member (object, "gbytes_per_s", row->seconds > 0 ? row->bytes / row->seconds * 1e-9 : 0);
-      json_array_add_object_element (array, object);
-    }
-  return array;
-}
-
 static void
 print_report (Bench *self)
 {
   JsonObject *object = json_object_new ();
-  g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
-  g_autofree char *text = NULL;
 
   json_object_set_string_member (object, "device_description", switti_device_get_description (self->device));
   json_object_set_int_member (object, "threads", switti_device_get_n_threads (self->device));
@@ -328,10 +284,8 @@ print_report (Bench *self)
   json_object_set_int_member (object, "runs", self->n_runs);
   report_speed (self, object);
   report_memory (self, object);
-  json_object_set_array_member (object, "profile", report_profile (self));
-  json_node_take_object (node, object);
-  text = json_to_string (node, TRUE);
-  g_print ("%s\n", text);
+  json_object_set_array_member (object, "profile", cli_report_profile (self->profile));
+  cli_print_json (object);
 }
 
 int

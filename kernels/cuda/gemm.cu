@@ -141,7 +141,7 @@ plan_operands (SwittiKernelContext *context, SwittiGemmPlan *plan)
   return status;
 }
 
-/* A product for D with all that the plan asks for, with a bias or without. NULL, with OK, where the library has none. */
+/* A product for D with all that the plan asks for, with a bias or without. NULL, with OK: the library has none. */
 static SwittiKernelStatus
 plan_whole (SwittiKernelContext *context, SwittiGemmPlan *plan, SwittiCudaProduct product, bool bias)
 {
