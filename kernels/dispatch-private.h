@@ -117,11 +117,13 @@ SwittiKernelStatus DEVICE (dispatch_qk_norm_rope_backward) (SwittiKernelContext 
                                                             const void *q, const void *k, const void *dq_out,
                                                             const float *dk_out, const float *dv_out, void *dq,
                                                             void *dk, void *dv);
+size_t DEVICE (dispatch_attention_backward_scratch_bytes) (SwittiKernelContext *context,
+                                                           const SwittiAttentionBackward *backward);
 SwittiKernelStatus DEVICE (dispatch_attention_backward) (SwittiKernelContext *context,
                                                          const SwittiAttentionBackward *backward,
                                                          const int32_t *key_length, const void *q, const void *k,
                                                          const void *v, const void *out, const void *dout, void *dq,
-                                                         float *dk, float *dv);
+                                                         float *dk, float *dv, void *scratch);
 SwittiKernelStatus DEVICE (dispatch_swiglu_backward) (SwittiKernelContext *context, int64_t rows, int64_t hidden,
                                                       SwittiDtype dtype, const void *gate_up, int64_t in_stride,
                                                       const void *d_out, int64_t out_stride, void *d_gate_up);

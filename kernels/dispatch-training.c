@@ -96,24 +96,39 @@ DEVICE (dispatch_qk_norm_rope_backward) (SwittiKernelContext *context, const Swi
               element * (double) (op->batch * op->n * op->heads * op->d));
 }
 
+static bool
+attention_is_valid (const SwittiAttention *a)
+{
+  return a->batch >= 1 && a->heads >= 1 && a->d >= 1 && a->n >= 1 && a->m >= 1 && is_float (a->dtype);
+}
+
+size_t
+DEVICE (dispatch_attention_backward_scratch_bytes) (SwittiKernelContext *context,
+                                                    const SwittiAttentionBackward *backward)
+{
+  if (backward == NULL || !attention_is_valid (&backward->attention))
+    return 0;
+  return context->ops.attention_backward_scratch_bytes (context, backward);
+}
+
 SwittiKernelStatus
 DEVICE (dispatch_attention_backward) (SwittiKernelContext *context, const SwittiAttentionBackward *backward,
                                       const int32_t *key_length, const void *q, const void *k, const void *v,
-                                      const void *out, const void *dout, void *dq, float *dk, float *dv)
+                                      const void *out, const void *dout, void *dq, float *dk, float *dv, void *scratch)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_ATTENTION, "attention_backward");
   const SwittiAttention *a;
   double width;
 
   if (backward == NULL || q == NULL || k == NULL || v == NULL || out == NULL || dout == NULL || dq == NULL
-      || dk == NULL || dv == NULL)
+      || dk == NULL || dv == NULL || !attention_is_valid (&backward->attention))
+    return invalid (&call);
+  if (scratch == NULL && context->ops.attention_backward_scratch_bytes (context, backward) > 0)
     return invalid (&call);
   a = &backward->attention;
-  if (a->batch < 1 || a->heads < 1 || a->d < 1 || a->n < 1 || a->m < 1 || !is_float (a->dtype))
-    return invalid (&call);
   width = (double) (a->batch * a->heads * a->d);
   return end (&call,
-              context->ops.attention_backward (context, backward, key_length, q, k, v, out, dout, dq, dk, dv),
+              context->ops.attention_backward (context, backward, key_length, q, k, v, out, dout, dq, dk, dv, scratch),
               10.0 * width * (double) a->n * (double) a->m,
               width * ((double) a->n * 4.0 + (double) a->m * 2.0) * size (a->dtype) + 16.0 * width * (double) a->m);
 }

@@ -455,9 +455,12 @@ typedef struct SwittiKernels
                                                const float *rope, const void *q, const void *k, const void *dq_out,
                                                const float *dk_out, const float *dv_out, void *dq, void *dk,
                                                void *dv);
+  /* Scratch of attention's backward, which may be 0; more queries or images never take less. */
+  size_t (*attention_backward_scratch_bytes) (SwittiKernelContext *context, const SwittiAttentionBackward *backward);
   SwittiKernelStatus (*attention_backward) (SwittiKernelContext *context, const SwittiAttentionBackward *backward,
                                             const int32_t *key_length, const void *q, const void *k, const void *v,
-                                            const void *out, const void *dout, void *dq, float *dk, float *dv);
+                                            const void *out, const void *dout, void *dq, float *dk, float *dv,
+                                            void *scratch);
   /* d_gate_up (rows, 2F) with row stride in_stride from d_out (rows, F) with row stride out_stride. */
   SwittiKernelStatus (*swiglu_backward) (SwittiKernelContext *context, int64_t rows, int64_t hidden,
                                          SwittiDtype dtype, const void *gate_up, int64_t in_stride, const void *d_out,

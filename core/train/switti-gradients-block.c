@@ -144,7 +144,7 @@ self_attention_backward (SwittiGradients *self, int index, GError **error)
                   switti_gradients_at (self, saved->attended[SELF], query * c),
                   switti_gradients_at (self, self->d_attended, query * c),
                   switti_gradients_at (self, self->d_qkv, query * 3 * c), self->d_keys + key * 2 * c,
-                  self->d_keys + key * 2 * c + c);
+                  self->d_keys + key * 2 * c + c, self->attention_scratch);
     }
   norm.q_out = norm.q;
   norm.k_out = norm.v_out = pairs;
@@ -234,7 +234,7 @@ cross_attention_backward (SwittiGradients *self, int index, GError **error)
               (gsize) (self->options.batch * text * 2 * c) * sizeof (float));
   SWITTI_RUN (self->device, attention_backward, &backward, self->n_valid, saved->normed_q, saved->normed_k,
               switti_gradients_at (self, saved->kv, c), saved->attended[CROSS], self->d_attended, dq,
-              self->d_text_keys, self->d_text_keys + c);
+              self->d_text_keys, self->d_text_keys + c, self->attention_scratch);
   SWITTI_RUN (self->device, qk_norm_rope_backward, &norm, NULL, saved->q, NULL, dq, NULL, NULL, dq, NULL, NULL);
   return switti_gradients_multiply_backward (self, SWITTI_PRODUCT_SQUARE, &block->to_q, saved->h[CROSS], dq, self->dh,
                                              error);

@@ -118,6 +118,7 @@ struct _SwittiGradients
   float *d_text;         /* (B, T, D), NULL unless it is wanted */
   float *d_pooled;       /* (B, pooled_dim), NULL unless it is wanted */
   void *norm_scratch;
+  void *attention_scratch; /* NULL where the device takes none */
 
   float *host_crop, *host_frequencies, *host_loss;
   gint32 *host_rank;

@@ -201,6 +201,20 @@ norm_scratch_bytes (SwittiGradients *self)
               kernels->norm_backward_scratch_bytes (context, &text));
 }
 
+/* Enough for the attention within a scale, or over all of them, and for that to the text. */
+static gsize
+attention_scratch_bytes (SwittiGradients *self)
+{
+  const SwittiTransformerConfig *config = self->config;
+  const SwittiAttentionBackward all = {
+    .attention = { .batch = self->options.batch, .heads = config->heads, .d = config->width / config->heads,
+                   .n = self->length, .m = MAX (self->length, SWITTI_TEXT_LENGTH), .dtype = self->dtype },
+  };
+
+  return switti_device_get_kernels (self->device)->attention_backward_scratch_bytes (
+      switti_device_get_context (self->device), &all);
+}
+
 /* The FFN, the attentions and the loss take turns with the same memory. */
 static void
 reserve_backward (SwittiGradients *self)
@@ -209,6 +223,7 @@ reserve_backward (SwittiGradients *self)
   SwittiWorkspace *workspace = self->workspace;
   const gint64 b = self->options.batch, c = config->width, f = config->ffn_hidden;
   const gint64 rows = self->rows, text = b * SWITTI_TEXT_LENGTH, chunk = self->options.loss_rows;
+  const gsize attention_scratch = attention_scratch_bytes (self);
   const SwittiDtype t = self->dtype, f32 = SWITTI_DTYPE_F32;
 
   switti_workspace_place (workspace, &self->dx, f32, rows, c);
@@ -234,6 +249,8 @@ reserve_backward (SwittiGradients *self)
   switti_workspace_place (workspace, &self->d_text_keys, f32, text, 2 * c);
   switti_workspace_place (workspace, &self->d_kv, t, text, 2 * c);
   switti_workspace_place (workspace, &self->d_context, t, text, config->context_dim);
+  if (attention_scratch > 0)
+    switti_workspace_place (workspace, &self->attention_scratch, SWITTI_DTYPE_U8, (gint64) attention_scratch, 1);
   switti_workspace_next_shared (workspace);
   switti_workspace_place (workspace, &self->logits, f32, chunk, config->vocab);
   if (t != f32)

@@ -68,6 +68,7 @@ struct _SwittiTextGradients
   void *d_fc1;          /* t (R, mlp) */
   void *d_hidden;       /* t (R, mlp) */
   void *norm_scratch;
+  void *attention_scratch; /* NULL where the device takes none */
 
   /* The last forward run. */
   int length;            /* n */
@@ -145,6 +146,28 @@ norm_of_rows (const SwittiTextGradients *self, int length, SwittiDtype h_dtype)
   };
 }
 
+static SwittiAttention
+attention_of (const SwittiTextGradients *self, gint64 n)
+{
+  const gint64 width = self->config.width, d = width / self->config.heads;
+  const SwittiRows qkv = { n * 3 * width, 3 * width };
+
+  return (SwittiAttention){
+    .batch = self->batch,
+    .heads = self->config.heads,
+    .d = d,
+    .n = n,
+    .m = n,
+    .scale = 1.0f / sqrtf ((float) d),
+    .causal = true,
+    .dtype = self->dtype,
+    .q = qkv,
+    .k = qkv,
+    .v = qkv,
+    .out = { n * width, width },
+  };
+}
+
 static void
 place_layer (SwittiTextGradients *self, Layer *layer, gint64 rows)
 {
@@ -167,8 +190,11 @@ plan_memory (SwittiTextGradients *self, GError **error)
   const SwittiDtype t = self->dtype, f32 = SWITTI_DTYPE_F32;
   const gint64 rows = (gint64) self->batch * SWITTI_TEXT_LENGTH, width = self->config.width, mlp = self->config.mlp;
   const SwittiLayerNorm norm = norm_of_rows (self, SWITTI_TEXT_LENGTH, f32);
-  const gsize scratch = switti_device_get_kernels (self->device)->norm_backward_scratch_bytes (
-      switti_device_get_context (self->device), &norm);
+  const SwittiAttentionBackward attention = { .attention = attention_of (self, SWITTI_TEXT_LENGTH) };
+  const SwittiKernels *kernels = switti_device_get_kernels (self->device);
+  SwittiKernelContext *context = switti_device_get_context (self->device);
+  const gsize scratch = kernels->norm_backward_scratch_bytes (context, &norm);
+  const gsize attention_scratch = kernels->attention_backward_scratch_bytes (context, &attention);
   SwittiWorkspace *workspace = self->workspace;
 
   switti_workspace_place (workspace, &self->ids, SWITTI_DTYPE_I32, rows, 1);
@@ -184,6 +210,8 @@ plan_memory (SwittiTextGradients *self, GError **error)
   switti_workspace_begin_shared (workspace);
   switti_workspace_place (workspace, &self->d_qkv, t, rows, 3 * width);
   switti_workspace_place (workspace, &self->d_keys, f32, rows, 2 * width);
+  if (attention_scratch > 0)
+    switti_workspace_place (workspace, &self->attention_scratch, SWITTI_DTYPE_U8, (gint64) attention_scratch, 1);
   switti_workspace_next_shared (workspace);
   switti_workspace_place (workspace, &self->d_fc1, t, rows, mlp);
   switti_workspace_place (workspace, &self->d_hidden, t, rows, mlp);
@@ -300,28 +328,6 @@ stream_bytes (const SwittiTextGradients *self)
   return (gsize) self->batch * (gsize) self->length * (gsize) self->config.width * sizeof (float);
 }
 
-static SwittiAttention
-attention_of (const SwittiTextGradients *self)
-{
-  const gint64 width = self->config.width, d = width / self->config.heads, n = self->length;
-  const SwittiRows qkv = { n * 3 * width, 3 * width };
-
-  return (SwittiAttention){
-    .batch = self->batch,
-    .heads = self->config.heads,
-    .d = d,
-    .n = n,
-    .m = n,
-    .scale = 1.0f / sqrtf ((float) d),
-    .causal = true,
-    .dtype = self->dtype,
-    .q = qkv,
-    .k = qkv,
-    .v = qkv,
-    .out = { n * width, width },
-  };
-}
-
 static gboolean
 multiply (SwittiTextGradients *self, const Layer *layer, int which, const void *x, void *y, GError **error)
 {
@@ -399,7 +405,7 @@ layer_forward (SwittiTextGradients *self, Layer *layer, const void *y_before, GE
 {
   const gint64 width = self->config.width, rows = (gint64) self->batch * self->length;
   const SwittiLayerNorm norm = norm_of_rows (self, self->length, self->dtype);
-  const SwittiAttention attention = attention_of (self);
+  const SwittiAttention attention = attention_of (self, self->length);
 
   SWITTI_RUN (self->device, layer_norm, &norm, NULL, layer->x[0], y_before, parameter (self, layer->norm[0].weight),
               parameter (self, layer->norm[0].bias), NULL, NULL, layer->h[0]);
@@ -521,7 +527,7 @@ attention_backward (SwittiTextGradients *self, Layer *layer, GError **error)
   const gint64 width = self->config.width, n = self->length, rows = self->batch * n;
   const SwittiRows pairs = { n * 2 * width, 2 * width };
   const SwittiAttentionBackward backward = {
-    .attention = attention_of (self),
+    .attention = attention_of (self, n),
     .dout = { n * width, width },
     .dq = { n * 3 * width, 3 * width },
     .dk = pairs,
@@ -543,7 +549,7 @@ attention_backward (SwittiTextGradients *self, Layer *layer, GError **error)
   SWITTI_RUN (self->device, clear, self->d_keys, (gsize) (rows * 2 * width) * sizeof (float));
   SWITTI_RUN (self->device, attention_backward, &backward, NULL, layer->qkv, at (self, layer->qkv, width),
               at (self, layer->qkv, 2 * width), layer->attended, self->dh, self->d_qkv, self->d_keys,
-              self->d_keys + width);
+              self->d_keys + width, self->attention_scratch);
   SWITTI_RUN (self->device, qk_norm_rope_backward, &as_they_are, NULL, NULL, NULL, NULL, NULL, self->d_keys, NULL,
               NULL, at (self, self->d_qkv, width));
   return multiply_backward (self, layer, PRODUCT_QKV, layer->h[0], self->d_qkv, self->dh, error);

@@ -232,7 +232,9 @@ share_out (SwittiTrainingModel *self, const SwittiTrainingOptions *options, Swit
 static gboolean
 can_train (SwittiDevice *device, GError **error)
 {
-  if (switti_device_get_kernels (device)->attention_backward != NULL)
+  const SwittiKernels *kernels = switti_device_get_kernels (device);
+
+  if (kernels->attention_backward != NULL && kernels->residual_norm_backward != NULL && kernels->adamw != NULL)
     return TRUE;
   g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_DEVICE,
                _ ("The device “%s” paints, but does not train yet: train on the device “cpu”."),

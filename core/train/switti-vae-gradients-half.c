@@ -44,7 +44,7 @@ struct _SwittiTrainingHalf
   SwittiWorkspace *workspace;
   float *output;
   float *maps[N_MAPS];
-  void *scratch; /* of group_norm and its backward */
+  void *scratch; /* of group_norm, its backward and attention's */
 };
 
 /* -- planning -------------------------------------------------------------------------------------------------- */
@@ -137,6 +137,27 @@ kept_sizes (const SwittiTrainingHalf *self, const Layer *layer, gint64 sizes[N_K
   sizes[SECOND] = resnet || attention ? out : 0;
 }
 
+static SwittiAttention
+describe_attention (const SwittiTrainingHalf *self, const Layer *layer)
+{
+  const gint64 c = layer->spec.c_in, n = positions_of (self, layer);
+  const SwittiRows rows = { n * 3 * c, 3 * c };
+
+  return (SwittiAttention){
+    .batch = self->batch,
+    .heads = 1,
+    .d = c,
+    .n = n,
+    .m = n,
+    .scale = 1.0f / sqrtf ((float) c),
+    .dtype = SWITTI_DTYPE_F32,
+    .q = rows,
+    .k = rows,
+    .v = rows,
+    .out = { n * c, c },
+  };
+}
+
 static gboolean
 plan_memory (SwittiTrainingHalf *self, GError **error)
 {
@@ -163,6 +184,12 @@ plan_memory (SwittiTrainingHalf *self, GError **error)
 
           scratch = MAX (scratch, kernels->group_norm_scratch_bytes (context, &norm));
           scratch = MAX (scratch, kernels->group_norm_backward_scratch_bytes (context, &norm));
+        }
+      if (layer->spec.kind == SWITTI_VAE_ATTENTION)
+        {
+          const SwittiAttentionBackward backward = { .attention = describe_attention (self, layer) };
+
+          scratch = MAX (scratch, kernels->attention_backward_scratch_bytes (context, &backward));
         }
     }
   slots[n++] = switti_workspace_reserve (self->workspace, SWITTI_DTYPE_F32,
@@ -286,27 +313,6 @@ add_map (SwittiTrainingHalf *self, gint64 count, const float *x, float *sum, GEr
 }
 
 /* Queries, keys and values lie side by side. */
-static SwittiAttention
-describe_attention (const SwittiTrainingHalf *self, const Layer *layer)
-{
-  const gint64 c = layer->spec.c_in, n = positions_of (self, layer);
-  const SwittiRows rows = { n * 3 * c, 3 * c };
-
-  return (SwittiAttention){
-    .batch = self->batch,
-    .heads = 1,
-    .d = c,
-    .n = n,
-    .m = n,
-    .scale = 1.0f / sqrtf ((float) c),
-    .dtype = SWITTI_DTYPE_F32,
-    .q = rows,
-    .k = rows,
-    .v = rows,
-    .out = { n * c, c },
-  };
-}
-
 /* -- layers, forward ------------------------------------------------------------------------------------------- */
 
 static gboolean
@@ -409,7 +415,7 @@ attention_backward (SwittiTrainingHalf *self, const Layer *layer, const float *d
     return FALSE;
   SWITTI_RUN (self->device, clear, d_qkv, (gsize) (3 * count) * sizeof (float));
   SWITTI_RUN (self->device, attention_backward, &backward, NULL, qkv, qkv + c, qkv + 2 * c, layer->kept[SECOND], spare,
-              d_qkv, d_qkv + c, d_qkv + 2 * c);
+              d_qkv, d_qkv + c, d_qkv + 2 * c, self->scratch);
   return conv_backward (self, layer, 0, layer->kept[NORMED], d_qkv, spare, error)
          && norm_backward (self, layer, 0, layer->input, spare, dx, error) && add_map (self, count, dy, dx, error);
 }

@@ -421,10 +421,17 @@ differentiate_head (const Operands *o, Tile *tile, int64_t lanes)
     }
 }
 
+/* Tiles lie in the threads' own scratch. */
+static size_t
+attention_backward_scratch_bytes (SwittiKernelContext *context, const SwittiAttentionBackward *backward)
+{
+  return 0;
+}
+
 static SwittiKernelStatus
 attention_backward (SwittiKernelContext *context, const SwittiAttentionBackward *backward, const int32_t *key_length,
                     const void *q, const void *k, const void *v, const void *out, const void *dout, void *dq, float *dk,
-                    float *dv)
+                    float *dv, void *scratch)
 {
   const Operands operands = { backward, key_length, q, k, v, out, dout, dq, dk, dv };
   const SwittiAttention *a = &backward->attention;
@@ -454,5 +461,6 @@ attention_backward (SwittiKernelContext *context, const SwittiAttentionBackward 
 void
 SWITTI_CPU_SYMBOL (attention_backward_fill) (SwittiKernels *ops)
 {
+  ops->attention_backward_scratch_bytes = attention_backward_scratch_bytes;
   ops->attention_backward = attention_backward;
 }

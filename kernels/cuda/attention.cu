@@ -2,136 +2,115 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * A warp has a query. Its threads take a key each, 32 at a time; then they take columns of the values. Running maxima
- * and sums (the "online" softmax of FlashAttention) make one pass over the keys enough. What bf16 heads of common
- * widths need is attention-mma.cu's: attention() goes there where it can.
+ * A block has a tile of queries and some tiles of the head's columns; it goes through the keys once, with running
+ * maxima and sums (the "online" softmax of FlashAttention). Heads wider than a block's columns have their scores made
+ * by several blocks.
  */
 #include "runtime-private.h"
 
-#include "device-private.h"
+#include "attention-private.h"
 
-#define ATTENTION_THREADS 128
-#define ATTENTION_WARPS (ATTENTION_THREADS / WARP_LANES)
-/* A query and its sums lie in shared memory: wide heads get a warp a block. */
-#define NARROW_HEAD 512
-#define MAX_HEAD 5120
+#define MAX_HEAD 65536
 
-struct AttentionShape
-{
-  int64_t n, m;
-  int heads, d;
-  float scale;
-  bool causal;
-  SwittiRows q, k, v, out;
-};
-
-/* The keys that a query sees. */
-__device__ __forceinline__ int64_t
-visible_keys (const AttentionShape &shape, const int32_t *key_length, int64_t group, int64_t query)
-{
-  int64_t keys = shape.m;
-
-  if (key_length != nullptr)
-    {
-      const int64_t length = load_index (key_length, group);
-      keys = length < keys ? length : keys;
-    }
-  if (shape.causal && query + shape.m - shape.n + 1 < keys)
-    keys = query + shape.m - shape.n + 1;
-  return keys;
-}
-
-template <typename T>
-__device__ __forceinline__ float
-product (const AttentionShape &shape, Shared<float> query, const T *key)
-{
-  float sum = 0.0f;
-
-  for (int x = 0; x < shape.d; x++)
-    sum += (float) query[x] * load (key, x);
-  return sum * shape.scale;
-}
-
-template <int WARPS, typename T>
-__global__ void __launch_bounds__ (WARPS *WARP_LANES)
+template <bool VECTOR, int COLUMNS, typename T>
+__global__ void __launch_bounds__ (TILE_THREADS)
 attend (AttentionShape shape, const int32_t *group_index, const int32_t *key_length, const T *q, const T *k, const T *v,
         T *out)
 {
-  SWITTI_SHARED_DYNAMIC (float, shared);
-  const int warp = (int) threadIdx.x / WARP_LANES, lane = (int) threadIdx.x % WARP_LANES;
-  const int64_t image = blockIdx.z, i = (int64_t) blockIdx.x * WARPS + warp;
-  const int64_t group = group_index != nullptr ? load_index (group_index, image) : image;
+  SWITTI_SHARED (float, stage, 2 * TILE_DEPTH * TILE_STRIDE);
+  SWITTI_SHARED (float, weights, TILE * TILE_STRIDE);
+  const int blocks = (shape.d + COLUMNS * TILE - 1) / (COLUMNS * TILE);
+  const int64_t image = blockIdx.z, query = (int64_t) blockIdx.x / blocks * TILE;
+  const int first_column = (int) (blockIdx.x % blocks) * COLUMNS * TILE;
   const int64_t head = (int64_t) blockIdx.y * shape.d;
-  Shared<float> query = shared + warp * (2 * shape.d + WARP_LANES);
-  Shared<float> sums = query + shape.d, weights = sums + shape.d;
-  float greatest = -INFINITY, total = 0.0f;
+  const int64_t group = group_index != nullptr ? load_index (group_index, image) : image;
+  const int64_t valid = valid_keys (shape, key_length, group), keys = tile_keys (shape, valid, query);
+  const HeadRows<T> queries = head_rows (q, shape.q, image, head, shape.n);
+  const HeadRows<T> key_rows = head_rows (k, shape.k, group, head, keys);
+  const HeadRows<T> value_rows = head_rows (v, shape.v, group, head, keys);
+  float sums[COLUMNS][LANE][LANE] = {}, scores[LANE][LANE], factor[LANE];
+  OnlineSoftmax softmax;
 
-  if (i >= shape.n)
-    return;
-  const int64_t keys = visible_keys (shape, key_length, group, i);
-  for (int x = lane; x < shape.d; x += WARP_LANES)
+  start_softmax (softmax);
+  for (int64_t key = 0; key < keys; key += TILE)
     {
-      query[x] = load (q + image * shape.q.image_stride + i * shape.q.row_stride + head, x);
-      sums[x] = 0.0f;
-    }
-  __syncwarp ();
-  k += group * shape.k.image_stride + head;
-  v += group * shape.v.image_stride + head;
-  for (int64_t first = 0; first < keys; first += WARP_LANES)
-    {
-      const int count = keys - first < WARP_LANES ? (int) (keys - first) : WARP_LANES;
-      const float score = lane < count ? product (shape, query, k + (first + lane) * shape.k.row_stride) : -INFINITY;
-      const float before = greatest;
-
-      greatest = fmaxf (greatest, warp_max (score));
-      /* A query of NaN has only scores that are, of which none is the greatest. */
-      const float weight = lane < count ? expf (score - greatest) : 0.0f;
-      const float factor = before > -INFINITY ? expf (before - greatest) : 0.0f;
-      total = total * factor + warp_sum (weight);
-      weights[lane] = weight;
-      __syncwarp ();
-      for (int x = lane; x < shape.d; x += WARP_LANES)
+      multiply_rows<VECTOR> (queries, query, key_rows, key, shape.d, stage, scores);
+      add_scores (softmax, shape, valid, query, key, scores, factor);
+      store_tile<true> (weights, scores);
+#pragma unroll
+      for (int c = 0; c < COLUMNS; c++)
         {
-          float sum = (float) sums[x] * factor;
-          for (int j = 0; j < count; j++)
-            sum += (float) weights[j] * load (v + (first + j) * shape.v.row_stride, x);
-          sums[x] = sum;
+          for (int i = 0; i < LANE; i++)
+            for (int j = 0; j < LANE; j++)
+              sums[c][i][j] *= factor[i];
+          multiply_weights<VECTOR> (weights, value_rows, key, first_column + c * TILE, shape.d, stage, sums[c]);
         }
-      __syncwarp ();
     }
-  const float inverse = total == 0.0f ? 0.0f : 1.0f / total;
-  for (int x = lane; x < shape.d; x += WARP_LANES)
-    store (out + image * shape.out.image_stride + i * shape.out.row_stride + head, x,
-           keys > 0 ? (float) sums[x] * inverse : 0.0f);
+  out += image * shape.out.image_stride + head;
+#pragma unroll
+  for (int i = 0; i < LANE; i++)
+    {
+      const int64_t row = query + tile_row () + i;
+      const float total = row_sum (softmax.total[i]), inverse = total == 0.0f ? 0.0f : 1.0f / total;
+
+#pragma unroll
+      for (int c = 0; c < COLUMNS; c++)
+        {
+          const int column = first_column + c * TILE + tile_column ();
+          for (int j = 0; j < LANE; j++)
+            sums[c][i][j] *= inverse;
+          if (row < shape.n && column < shape.d)
+            store_lane<VECTOR> (out + row * shape.out.row_stride, column, shape.d, sums[c][i]);
+        }
+    }
 }
 
-template <int WARPS, typename T>
+template <bool VECTOR, int COLUMNS, typename T>
 static SwittiKernelStatus
 run_attention (SwittiKernelContext *context, const SwittiAttention *a, const int32_t *group_index,
                const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
 {
-  const AttentionShape shape = { a->n, a->m, (int) a->heads, (int) a->d, a->scale, a->causal, a->q, a->k, a->v,
-                                 a->out };
-  const dim3 grid ((unsigned int) blocks_for (a->n, WARPS), (unsigned int) a->heads, (unsigned int) a->batch);
-  const size_t shared_bytes = (size_t) WARPS * (size_t) (2 * a->d + WARP_LANES) * sizeof (float);
+  const int64_t blocks = blocks_for (a->n, TILE) * blocks_for (a->d, COLUMNS * TILE);
+  const dim3 grid ((unsigned int) blocks, (unsigned int) a->heads, (unsigned int) a->batch);
 
-  return SWITTI_LAUNCH (context, (attend<WARPS, T>), grid, dim3 (WARPS * WARP_LANES), shared_bytes, shape, group_index,
-                        key_length, static_cast<const T *> (q), static_cast<const T *> (k),
+  if (!is_launchable (blocks))
+    return SWITTI_KERNEL_INVALID;
+  return SWITTI_LAUNCH (context, (attend<VECTOR, COLUMNS, T>), grid, dim3 (TILE_THREADS), 0, attention_shape (a),
+                        group_index, key_length, static_cast<const T *> (q), static_cast<const T *> (k),
                         static_cast<const T *> (v), static_cast<T *> (out));
+}
+
+template <bool VECTOR, typename T>
+static SwittiKernelStatus
+run_of_width (SwittiKernelContext *context, const SwittiAttention *a, const int32_t *group_index,
+              const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
+{
+  return a->d <= TILE ? run_attention<VECTOR, 1, T> (context, a, group_index, key_length, q, k, v, out)
+                      : run_attention<VECTOR, 4, T> (context, a, group_index, key_length, q, k, v, out);
+}
+
+/* Whether four elements of every row can be read at a time. */
+template <typename T>
+static bool
+has_vectors (const SwittiAttention *a, const void *q, const void *k, const void *v, const void *out)
+{
+  const auto rows_are = [a] (const void *base, const SwittiRows &rows) {
+    return is_vector (static_cast<const T *> (base), rows.row_stride, a->d) && rows.image_stride % LANE == 0;
+  };
+  return rows_are (q, a->q) && rows_are (k, a->k) && rows_are (v, a->v) && rows_are (out, a->out);
 }
 
 static SwittiKernelStatus
 attention (SwittiKernelContext *context, const SwittiAttention *a, const int32_t *group_index,
            const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
 {
-  if (a->d > MAX_HEAD || a->heads > 65535 || a->batch > 65535 || !is_launchable (a->n) || a->m > INT32_MAX)
+  if (a->d > MAX_HEAD || a->heads > 65535 || a->batch > 65535 || a->n > INT32_MAX || a->m > INT32_MAX)
     return SWITTI_KERNEL_INVALID;
-  if (a->dtype == SWITTI_DTYPE_F32)
-    return a->d <= NARROW_HEAD
-               ? run_attention<ATTENTION_WARPS, float> (context, a, group_index, key_length, q, k, v, out)
-               : run_attention<1, float> (context, a, group_index, key_length, q, k, v, out);
-  return a->d <= NARROW_HEAD ? run_attention<ATTENTION_WARPS, Bf16> (context, a, group_index, key_length, q, k, v, out)
-                             : run_attention<1, Bf16> (context, a, group_index, key_length, q, k, v, out);
+  if (a->dtype == SWITTI_DTYPE_BF16)
+    return run_of_width<false, Bf16> (context, a, group_index, key_length, q, k, v, out);
+  if (has_vectors<float> (a, q, k, v, out))
+    return run_of_width<true, float> (context, a, group_index, key_length, q, k, v, out);
+  return run_of_width<false, float> (context, a, group_index, key_length, q, k, v, out);
 }
 
 void

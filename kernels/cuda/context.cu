@@ -53,6 +53,7 @@ static void
 fill_ops (SwittiKernels *ops)
 {
   switti_cuda_attention_fill (ops);
+  switti_cuda_attention_backward_fill (ops);
   switti_cuda_elementwise_fill (ops);
   switti_cuda_group_norm_fill (ops);
   switti_cuda_group_norm_backward_fill (ops);

@@ -80,6 +80,7 @@ SwittiKernelStatus switti_cuda_conv_backward (SwittiKernelContext *context, cons
 
 /* -- each file's ops into a table ------------------------------------------------------------------------------- */
 void switti_cuda_attention_fill (SwittiKernels *ops);
+void switti_cuda_attention_backward_fill (SwittiKernels *ops);
 void switti_cuda_elementwise_fill (SwittiKernels *ops);
 void switti_cuda_group_norm_fill (SwittiKernels *ops);
 void switti_cuda_group_norm_backward_fill (SwittiKernels *ops);

@@ -38,6 +38,17 @@ test_output (SwittiDtype dtype, gsize count)
   return data;
 }
 
+/* `bytes` of NaN, or NULL for none; free with g_free(). */
+static inline void *
+test_scratch (gsize bytes)
+{
+  void *data = g_malloc (bytes);
+
+  if (bytes > 0)
+    memset (data, 0xff, bytes);
+  return data;
+}
+
 /* `count` floats of `value`: what a += starts from. */
 static inline float *
 test_sum (gsize count, float value)
