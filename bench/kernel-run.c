@@ -60,9 +60,21 @@ make_operand (Run *run, int index, gsize bytes, GError **error)
   return TRUE;
 }
 
+static SwittiAttentionBackward
+attention_backward (const BenchKernel *kernel)
+{
+  const SwittiAttention *a = &kernel->attention;
+
+  return (SwittiAttentionBackward){ .attention = *a, .dout = a->out, .dq = a->q, .dk = a->k, .dv = a->v };
+}
+
 static gsize
 scratch_bytes (Run *run)
 {
+  const SwittiAttentionBackward backward = attention_backward (run->kernel);
+
+  if (run->kernel->op == BENCH_ATTENTION_BACKWARD)
+    return run->kernels->attention_backward_scratch_bytes (run->context, &backward);
   if (run->kernel->op == BENCH_GROUP_NORM)
     return run->kernels->group_norm_scratch_bytes (run->context, &run->kernel->group_norm);
   if (run->kernel->op == BENCH_RESIDUAL_NORM_BACKWARD)
@@ -103,7 +115,7 @@ has_op (const SwittiKernels *kernels, BenchOp op)
     case BENCH_QK_NORM_ROPE_BACKWARD:
       return kernels->qk_norm_rope_backward != NULL;
     case BENCH_ATTENTION_BACKWARD:
-      return kernels->attention_backward != NULL;
+      return kernels->attention_backward != NULL && kernels->attention_backward_scratch_bytes != NULL;
     case BENCH_SWIGLU_BACKWARD:
       return kernels->swiglu_backward != NULL;
     case BENCH_COLUMN_SUM:
@@ -238,12 +250,11 @@ call_norm_backward (Run *run)
 static SwittiKernelStatus
 call_attention_backward (Run *run)
 {
-  const SwittiAttention *a = &run->kernel->attention;
-  const SwittiAttentionBackward backward = { .attention = *a, .dout = a->out, .dq = a->q, .dk = a->k, .dv = a->v };
+  const SwittiAttentionBackward backward = attention_backward (run->kernel);
   void **o = run->operands;
 
   return run->kernels->attention_backward (run->context, &backward, NULL, o[0], o[1], o[2], o[3], o[4], o[5], o[6],
-                                           o[7]);
+                                           o[7], run->scratch);
 }
 
 static SwittiKernelStatus
