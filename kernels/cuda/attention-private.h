@@ -38,6 +38,17 @@ attention_shape (const SwittiAttention *a)
   return AttentionShape{ a->n, a->m, (int) a->heads, (int) a->d, a->scale, a->causal, a->q, a->k, a->v, a->out };
 }
 
+/* -- attention-mma.cu ---------------------------------------------------------------------------------------------- */
+
+/* Whether tensor cores can do it: bf16 heads whose rows are made of aligned pieces of 16 bytes. */
+bool switti_cuda_attention_has_mma (const SwittiAttention *a, const void *q, const void *k, const void *v,
+                                    const void *out);
+SwittiKernelStatus switti_cuda_attention_mma (SwittiKernelContext *context, const SwittiAttention *a,
+                                              const int32_t *group_index, const int32_t *key_length, const void *q,
+                                              const void *k, const void *v, void *out);
+
+/* -- on the device ------------------------------------------------------------------------------------------------- */
+
 /* The keys that any query of an image sees. */
 __device__ __forceinline__ int64_t
 valid_keys (const AttentionShape &shape, const int32_t *key_length, int64_t group)

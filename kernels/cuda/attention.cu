@@ -4,7 +4,7 @@
  *
  * A block has a tile of queries and some tiles of the head's columns; it goes through the keys once, with running
  * maxima and sums (the "online" softmax of FlashAttention). Heads wider than a block's columns have their scores made
- * by several blocks.
+ * by several blocks. What tensor cores can do is attention-mma.cu's.
  */
 #include "runtime-private.h"
 
@@ -106,6 +106,8 @@ attention (SwittiKernelContext *context, const SwittiAttention *a, const int32_t
 {
   if (a->d > MAX_HEAD || a->heads > 65535 || a->batch > 65535 || a->n > INT32_MAX || a->m > INT32_MAX)
     return SWITTI_KERNEL_INVALID;
+  if (switti_cuda_attention_has_mma (a, q, k, v, out))
+    return switti_cuda_attention_mma (context, a, group_index, key_length, q, k, v, out);
   if (a->dtype == SWITTI_DTYPE_BF16)
     return run_of_width<false, Bf16> (context, a, group_index, key_length, q, k, v, out);
   if (has_vectors<float> (a, q, k, v, out))
