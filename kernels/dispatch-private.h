@@ -152,10 +152,14 @@ SwittiKernelStatus DEVICE (dispatch_cross_entropy) (SwittiKernelContext *context
                                                     const SwittiCrossEntropy *cross_entropy, const float *logits,
                                                     const int32_t *target, const float *weight, float *loss,
                                                     int32_t *rank, void *d_logits);
-SwittiKernelStatus DEVICE (dispatch_squared_norm) (SwittiKernelContext *context, int64_t n_tensors,
-                                                   const SwittiOptimizerTensor *tensors, double *sums);
+SwittiKernelStatus DEVICE (dispatch_optimizer_plan) (SwittiKernelContext *context, int64_t n_tensors,
+                                                     const SwittiOptimizerTensor *tensors,
+                                                     SwittiOptimizerPlan **plan);
+void DEVICE (dispatch_optimizer_plan_free) (SwittiKernelContext *context, SwittiOptimizerPlan *plan);
+SwittiKernelStatus DEVICE (dispatch_squared_norm) (SwittiKernelContext *context, const SwittiOptimizerPlan *plan,
+                                                   double *sums);
 SwittiKernelStatus DEVICE (dispatch_adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw,
-                                            int64_t n_tensors, const SwittiOptimizerTensor *tensors);
+                                            const SwittiOptimizerPlan *plan);
 SwittiKernelStatus DEVICE (dispatch_conv_backward_plan) (SwittiKernelContext *context, const SwittiConv *conv,
                                                          SwittiConvBackwardPlan **plan);
 SwittiKernelStatus DEVICE (dispatch_conv_backward) (SwittiKernelContext *context,

@@ -4,6 +4,8 @@
  */
 #include "dispatch-private.h"
 
+#include "optimizer-plan-private.h"
+
 #include <math.h>
 
 /* -- norms ----------------------------------------------------------------------------------------------------- */
@@ -266,47 +268,69 @@ DEVICE (dispatch_cross_entropy) (SwittiKernelContext *context, const SwittiCross
               (4.0 + (d_logits != NULL ? size (op->d_dtype) : 0.0)) * (double) (op->rows * op->v));
 }
 
-static double
-count_elements (int64_t n_tensors, const SwittiOptimizerTensor *tensors)
+static bool
+has_parameter (const SwittiOptimizerTensor *tensor)
 {
-  double count = 0.0;
-
-  for (int64_t t = 0; t < n_tensors; t++)
-    count += (double) tensors[t].count;
-  return count;
+  return tensor->parameter != NULL && tensor->first_moment != NULL && tensor->second_moment != NULL;
 }
 
 SwittiKernelStatus
-DEVICE (dispatch_squared_norm) (SwittiKernelContext *context, int64_t n_tensors,
-                                const SwittiOptimizerTensor *tensors, double *sums)
+DEVICE (dispatch_optimizer_plan) (SwittiKernelContext *context, int64_t n_tensors,
+                                  const SwittiOptimizerTensor *tensors, SwittiOptimizerPlan **plan)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_OPTIMIZER, "optimizer_plan");
+  bool has_parameters = true, has_copies = false;
+  double n_elements = 0.0;
+  SwittiKernelStatus status;
+
+  if (plan != NULL)
+    *plan = NULL;
+  if (plan == NULL || n_tensors < 1 || n_tensors > INT32_MAX || tensors == NULL)
+    return invalid (&call);
+  for (int64_t t = 0; t < n_tensors; t++)
+    {
+      if (tensors[t].count < 1 || tensors[t].gradient == NULL)
+        return invalid (&call);
+      has_parameters = has_parameters && has_parameter (&tensors[t]);
+      has_copies = has_copies || tensors[t].copy != NULL;
+      n_elements += (double) tensors[t].count;
+    }
+  status = context->ops.optimizer_plan (context, n_tensors, tensors, plan);
+  if (status == SWITTI_KERNEL_OK)
+    {
+      (*plan)->n_elements = n_elements;
+      (*plan)->has_parameters = has_parameters;
+      (*plan)->has_copies = has_copies;
+    }
+  return status;
+}
+
+void
+DEVICE (dispatch_optimizer_plan_free) (SwittiKernelContext *context, SwittiOptimizerPlan *plan)
+{
+  if (plan != NULL)
+    context->ops.optimizer_plan_free (context, plan);
+}
+
+SwittiKernelStatus
+DEVICE (dispatch_squared_norm) (SwittiKernelContext *context, const SwittiOptimizerPlan *plan, double *sums)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_OPTIMIZER, "squared_norm");
 
-  if (n_tensors < 1 || tensors == NULL || sums == NULL)
+  if (plan == NULL || sums == NULL)
     return invalid (&call);
-  for (int64_t t = 0; t < n_tensors; t++)
-    if (tensors[t].count < 1 || tensors[t].gradient == NULL)
-      return invalid (&call);
-  return end (&call, context->ops.squared_norm (context, n_tensors, tensors, sums), 0.0,
-              4.0 * count_elements (n_tensors, tensors));
+  return end (&call, context->ops.squared_norm (context, plan, sums), 0.0, 4.0 * plan->n_elements);
 }
 
 SwittiKernelStatus
-DEVICE (dispatch_adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw, int64_t n_tensors,
-                         const SwittiOptimizerTensor *tensors)
+DEVICE (dispatch_adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw, const SwittiOptimizerPlan *plan)
 {
   Call call = begin (context, SWITTI_KERNEL_OP_OPTIMIZER, "adamw");
 
-  if (adamw == NULL || n_tensors < 1 || tensors == NULL || !(adamw->correction1 > 0.0f)
-      || !(adamw->correction2 > 0.0f))
+  if (adamw == NULL || plan == NULL || !plan->has_parameters || !(adamw->correction1 > 0.0f)
+      || !(adamw->correction2 > 0.0f) || (plan->has_copies && adamw->copy_dtype != SWITTI_DTYPE_BF16))
     return invalid (&call);
-  for (int64_t t = 0; t < n_tensors; t++)
-    if (tensors[t].count < 1 || tensors[t].parameter == NULL || tensors[t].gradient == NULL
-        || tensors[t].first_moment == NULL || tensors[t].second_moment == NULL
-        || (tensors[t].copy != NULL && adamw->copy_dtype != SWITTI_DTYPE_BF16))
-      return invalid (&call);
-  return end (&call, context->ops.adamw (context, adamw, n_tensors, tensors), 0.0,
-              28.0 * count_elements (n_tensors, tensors));
+  return end (&call, context->ops.adamw (context, adamw, plan), 0.0, 28.0 * plan->n_elements);
 }
 
 /* -- VAE ------------------------------------------------------------------------------------------------------- */

@@ -459,7 +459,6 @@ static const SwittiKernels kernels = {
   .sample_smooth = dispatch_sample_smooth,
   .attention_backward_scratch_bytes = DEVICE (dispatch_attention_backward_scratch_bytes),
   .attention_backward = DEVICE (dispatch_attention_backward),
-#if !defined(SWITTI_DISPATCH_CUDA)
   .norm_backward_scratch_bytes = DEVICE (dispatch_norm_backward_scratch_bytes),
   .residual_norm_backward = DEVICE (dispatch_residual_norm_backward),
   .layer_norm_backward = DEVICE (dispatch_layer_norm_backward),
@@ -472,10 +471,11 @@ static const SwittiKernels kernels = {
   .token_embedding_backward = DEVICE (dispatch_token_embedding_backward),
   .column_sum = DEVICE (dispatch_column_sum),
   .cross_entropy = DEVICE (dispatch_cross_entropy),
+  .optimizer_plan = DEVICE (dispatch_optimizer_plan),
+  .optimizer_plan_free = DEVICE (dispatch_optimizer_plan_free),
   .squared_norm = DEVICE (dispatch_squared_norm),
   .adamw = DEVICE (dispatch_adamw),
   .embed_backward = DEVICE (dispatch_embed_backward),
-#endif
   .conv_backward_plan = DEVICE (dispatch_conv_backward_plan),
   .conv_backward_plan_free = DEVICE (conv_backward_plan_free),
   .conv_backward = DEVICE (dispatch_conv_backward),

@@ -71,6 +71,7 @@ typedef struct SwittiKernelContext SwittiKernelContext;
 typedef struct SwittiGemmPlan SwittiGemmPlan;
 typedef struct SwittiConvPlan SwittiConvPlan;
 typedef struct SwittiConvBackwardPlan SwittiConvBackwardPlan;
+typedef struct SwittiOptimizerPlan SwittiOptimizerPlan;
 
 typedef struct
 {
@@ -276,15 +277,16 @@ typedef struct
   float *first_moment, *second_moment;
   float *average; /* moving average of the parameter, or NULL */
   void *copy;     /* the parameter in copy_dtype, for products; or NULL */
-  float decay;    /* weight decay of this tensor; 0: none */
+  bool decays;    /* takes part in the weight decay */
 } SwittiOptimizerTensor;
 
 /* AdamW, with decoupled decay: g = gradient_scale * gradient; m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g^2;
  * p = p (1 - rate decay) - rate / correction1 * m / (sqrt (v / correction2) + eps); average += (1 - average_decay)
- * (p - average). Moves 28 bytes an element, and those of the average and the copy. */
+ * (p - average). The decay is 0 for tensors that take no part in it. Moves 28 bytes an element, and those of the
+ * average and the copy. */
 typedef struct
 {
-  float rate, beta1, beta2, eps;
+  float rate, decay, beta1, beta2, eps;
   float correction1, correction2; /* 1 - beta^step */
   float gradient_scale;           /* clipping */
   float average_decay;
@@ -491,11 +493,15 @@ typedef struct SwittiKernels
   SwittiKernelStatus (*cross_entropy) (SwittiKernelContext *context, const SwittiCrossEntropy *cross_entropy,
                                        const float *logits, const int32_t *target, const float *weight,
                                        float *loss, int32_t *rank, void *d_logits);
+  /* Takes the list of tensors for the two ops that follow, which then are one pass over all of them. For the norm alone
+   * a tensor needs no more than count and gradient. */
+  SwittiKernelStatus (*optimizer_plan) (SwittiKernelContext *context, int64_t n_tensors,
+                                        const SwittiOptimizerTensor *tensors, SwittiOptimizerPlan **plan);
+  void (*optimizer_plan_free) (SwittiKernelContext *context, SwittiOptimizerPlan *plan);
   /* sums (n_tensors) float64 = sum of squares of each tensor's gradient. */
-  SwittiKernelStatus (*squared_norm) (SwittiKernelContext *context, int64_t n_tensors,
-                                      const SwittiOptimizerTensor *tensors, double *sums);
-  SwittiKernelStatus (*adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw, int64_t n_tensors,
-                               const SwittiOptimizerTensor *tensors);
+  SwittiKernelStatus (*squared_norm) (SwittiKernelContext *context, const SwittiOptimizerPlan *plan, double *sums);
+  SwittiKernelStatus (*adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw,
+                               const SwittiOptimizerPlan *plan);
 
   /* -- training the VAE --------------------------------------------------------------------------------- */
   /* Gradients of conv, float32 alone; the residual's is dy. weight and d_weight (c_out, c_in, kernel, kernel) are

@@ -15,7 +15,9 @@ struct _SwittiOptimizer
   SwittiOptimizerOptions options;
   gint64 n_steps;
   guint n_tensors;                /* parameters that are not frozen, as far as they are here */
-  SwittiOptimizerTensor *tensors; /* all but gradient and decay */
+  SwittiOptimizerTensor *tensors;
+  SwittiOptimizerPlan *plan; /* of them and `gradients`; NULL before a step, or without tensors */
+  const float *gradients;
   guint *index;                   /* which parameter a tensor is of */
   gsize *places;                  /* where it begins in the flat arrays */
   float *first, *second, *average;
@@ -65,6 +67,7 @@ list_tensors (SwittiOptimizer *self)
       self->tensors[t].first_moment = self->first + place;
       self->tensors[t].second_moment = self->second + place;
       self->tensors[t].average = self->average != NULL ? self->average + place : NULL;
+      self->tensors[t].decays = switti_parameters_get (self->parameters, self->index[t])->decays;
       self->tensors[t].copy = copies != NULL ? copies + place * copy_size : NULL;
     }
 }
@@ -112,6 +115,9 @@ switti_optimizer_free (SwittiOptimizer *self)
 {
   if (self == NULL)
     return;
+  if (self->plan != NULL)
+    switti_device_get_kernels (self->device)
+        ->optimizer_plan_free (switti_device_get_context (self->device), self->plan);
   switti_device_free (self->device, self->first);
   switti_device_free (self->device, self->second);
   switti_device_free (self->device, self->average);
@@ -123,17 +129,21 @@ switti_optimizer_free (SwittiOptimizer *self)
   g_free (self);
 }
 
-/* The list with this step's gradients and decay. */
-static void
-set_tensors (SwittiOptimizer *self, const float *gradients, double decay)
+/* The device's list of the tensors, with these gradients: they are in the same memory at every step. */
+static gboolean
+plan_tensors (SwittiOptimizer *self, const float *gradients, GError **error)
 {
-  for (guint t = 0; t < self->n_tensors; t++)
-    {
-      const SwittiParameter *parameter = switti_parameters_get (self->parameters, self->index[t]);
+  const SwittiKernels *kernels = switti_device_get_kernels (self->device);
 
-      self->tensors[t].gradient = gradients + self->places[t];
-      self->tensors[t].decay = parameter->decays ? (float) decay : 0.0f;
-    }
+  if (self->n_tensors == 0 || (self->plan != NULL && self->gradients == gradients))
+    return TRUE;
+  kernels->optimizer_plan_free (switti_device_get_context (self->device), self->plan);
+  self->plan = NULL;
+  for (guint t = 0; t < self->n_tensors; t++)
+    self->tensors[t].gradient = gradients + self->places[t];
+  SWITTI_RUN (self->device, optimizer_plan, self->n_tensors, self->tensors, &self->plan);
+  self->gradients = gradients;
+  return TRUE;
 }
 
 gboolean
@@ -143,10 +153,11 @@ switti_optimizer_measure (SwittiOptimizer *self, const float *gradients, double 
   g_autofree double *sums = g_new (double, MAX (self->n_tensors, 1));
   double total = 0;
 
-  set_tensors (self, gradients, 0);
+  if (!plan_tensors (self, gradients, error))
+    return FALSE;
   if (self->n_tensors > 0)
     {
-      SWITTI_RUN (self->device, squared_norm, self->n_tensors, self->tensors, self->sums);
+      SWITTI_RUN (self->device, squared_norm, self->plan, self->sums);
       SWITTI_RUN (self->device, download, sums, self->sums, self->n_tensors * sizeof (double));
     }
   for (guint t = 0; t < self->n_tensors; t++)
@@ -176,6 +187,7 @@ switti_optimizer_step (SwittiOptimizer *self, const float *gradients, double nor
   const double step = (double) (self->n_steps + 1);
   SwittiAdamw adamw = {
     .rate = (float) rate,
+    .decay = (float) decay,
     .beta1 = (float) options->beta1,
     .beta2 = (float) options->beta2,
     .eps = (float) options->eps,
@@ -197,9 +209,10 @@ switti_optimizer_step (SwittiOptimizer *self, const float *gradients, double nor
   /* The 1e-6 is the published code's. */
   if (options->clip > 0 && options->clip / (norm + 1e-6) < 1)
     adamw.gradient_scale = (float) (options->clip / (norm + 1e-6));
-  set_tensors (self, gradients, decay);
+  if (!plan_tensors (self, gradients, error))
+    return FALSE;
   if (self->n_tensors > 0)
-    SWITTI_RUN (self->device, adamw, &adamw, self->n_tensors, self->tensors);
+    SWITTI_RUN (self->device, adamw, &adamw, self->plan);
   self->n_steps++;
   switti_parameters_forget (self->parameters);
   return TRUE;

@@ -5,10 +5,45 @@
  * All tensors are cut into blocks that the threads share, so that many small tensors cost what one large one does.
  */
 #include "math-private.h"
+#include "optimizer-plan-private.h"
+
+#include <stdlib.h>
 
 #define BLOCK_ELEMENTS ((int64_t) 65536)
 /* Squares that are summed in float32 before they are added up in float64. */
 #define BLOCK_SQUARES 256
+
+/* -- the list of tensors ---------------------------------------------------------------------------------------- */
+
+static void
+optimizer_plan_free (SwittiKernelContext *context, SwittiOptimizerPlan *plan)
+{
+  if (plan == NULL)
+    return;
+  free (plan->tensors);
+  free (plan);
+}
+
+static SwittiKernelStatus
+optimizer_plan (SwittiKernelContext *context, int64_t n_tensors, const SwittiOptimizerTensor *tensors,
+                SwittiOptimizerPlan **plan)
+{
+  SwittiOptimizerPlan *self = calloc (1, sizeof *self);
+
+  if (self != NULL)
+    self->tensors = malloc ((size_t) n_tensors * sizeof *tensors);
+  if (self == NULL || self->tensors == NULL)
+    {
+      free (self);
+      return switti_cpu_fail (context, SWITTI_KERNEL_OUT_OF_MEMORY, "no memory is left for the list of parameters");
+    }
+  self->n_tensors = n_tensors;
+  memcpy (self->tensors, tensors, (size_t) n_tensors * sizeof *tensors);
+  *plan = self;
+  return SWITTI_KERNEL_OK;
+}
+
+/* -- sums of squares ---------------------------------------------------------------------------------------------- */
 
 static int64_t
 blocks_of (const SwittiOptimizerTensor *tensor)
@@ -35,13 +70,14 @@ sum_of_squares (const float *x, int64_t count)
 }
 
 static SwittiKernelStatus
-squared_norm (SwittiKernelContext *context, int64_t n_tensors, const SwittiOptimizerTensor *tensors, double *sums)
+squared_norm (SwittiKernelContext *context, const SwittiOptimizerPlan *plan, double *sums)
 {
+  const SwittiOptimizerTensor *tensors = plan->tensors;
   /* The blocks' sums lie in the first thread's scratch until they are added in order. */
   double *parts = (double *) context->thread_scratch;
   const int64_t max_parts = (int64_t) (SWITTI_CPU_THREAD_SCRATCH * sizeof (float) / sizeof (double));
 
-  for (int64_t t = 0; t < n_tensors; t++)
+  for (int64_t t = 0; t < plan->n_tensors; t++)
     {
       const int64_t blocks = blocks_of (&tensors[t]), count = tensors[t].count;
       const float *gradient = tensors[t].gradient;
@@ -100,13 +136,15 @@ squared_difference (SwittiKernelContext *context, int64_t count, const float *a,
   return SWITTI_KERNEL_OK;
 }
 
+/* -- the step ------------------------------------------------------------------------------------------------------ */
+
 static void
 update_block (const SwittiAdamw *a, const SwittiOptimizerTensor *tensor, int64_t start, int64_t end)
 {
   float *restrict parameter = tensor->parameter, *restrict first = tensor->first_moment;
   float *restrict second = tensor->second_moment;
   const float *restrict gradient = tensor->gradient;
-  const float keep = 1.0f - a->rate * tensor->decay, step = a->rate / a->correction1;
+  const float keep = tensor->decays ? 1.0f - a->rate * a->decay : 1.0f, step = a->rate / a->correction1;
   const float root = 1.0f / sqrtf (a->correction2), follow = 1.0f - a->average_decay;
 
 #pragma omp simd
@@ -134,15 +172,16 @@ update_block (const SwittiAdamw *a, const SwittiOptimizerTensor *tensor, int64_t
 }
 
 static SwittiKernelStatus
-adamw_op (SwittiKernelContext *context, const SwittiAdamw *adamw, int64_t n_tensors,
-          const SwittiOptimizerTensor *tensors)
+adamw_op (SwittiKernelContext *context, const SwittiAdamw *adamw, const SwittiOptimizerPlan *plan)
 {
+  const SwittiOptimizerTensor *tensors = plan->tensors;
+
 #pragma omp parallel num_threads(context->n_threads)
   {
     const int64_t n_threads = omp_get_num_threads (), thread = omp_get_thread_num ();
     int64_t block = 0; /* counts through all tensors: each thread takes its turn */
 
-    for (int64_t t = 0; t < n_tensors; t++)
+    for (int64_t t = 0; t < plan->n_tensors; t++)
       for (int64_t start = 0; start < tensors[t].count; start += BLOCK_ELEMENTS, block++)
         if (block % n_threads == thread)
           update_block (adamw, &tensors[t], start,
@@ -154,6 +193,8 @@ adamw_op (SwittiKernelContext *context, const SwittiAdamw *adamw, int64_t n_tens
 void
 SWITTI_CPU_SYMBOL (adamw_fill) (SwittiKernels *ops)
 {
+  ops->optimizer_plan = optimizer_plan;
+  ops->optimizer_plan_free = optimizer_plan_free;
   ops->squared_norm = squared_norm;
   ops->adamw = adamw_op;
   ops->squared_difference = squared_difference;

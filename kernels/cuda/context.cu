@@ -54,16 +54,22 @@ fill_ops (SwittiKernels *ops)
 {
   switti_cuda_attention_fill (ops);
   switti_cuda_attention_backward_fill (ops);
+  switti_cuda_cross_entropy_fill (ops);
   switti_cuda_elementwise_fill (ops);
+  switti_cuda_elementwise_backward_fill (ops);
   switti_cuda_group_norm_fill (ops);
   switti_cuda_group_norm_backward_fill (ops);
   switti_cuda_norm_fill (ops);
+  switti_cuda_norm_backward_fill (ops);
+  switti_cuda_optimizer_fill (ops);
   switti_cuda_quantize_fill (ops);
   switti_cuda_resample_fill (ops);
   switti_cuda_resample_backward_fill (ops);
   switti_cuda_rope_fill (ops);
+  switti_cuda_rope_backward_fill (ops);
   switti_cuda_sample_fill (ops);
   switti_cuda_squared_difference_fill (ops);
+  switti_cuda_token_embedding_fill (ops);
 }
 
 static SwittiKernelStatus

@@ -81,16 +81,22 @@ SwittiKernelStatus switti_cuda_conv_backward (SwittiKernelContext *context, cons
 /* -- each file's ops into a table ------------------------------------------------------------------------------- */
 void switti_cuda_attention_fill (SwittiKernels *ops);
 void switti_cuda_attention_backward_fill (SwittiKernels *ops);
+void switti_cuda_cross_entropy_fill (SwittiKernels *ops);
 void switti_cuda_elementwise_fill (SwittiKernels *ops);
+void switti_cuda_elementwise_backward_fill (SwittiKernels *ops);
 void switti_cuda_group_norm_fill (SwittiKernels *ops);
 void switti_cuda_group_norm_backward_fill (SwittiKernels *ops);
 void switti_cuda_norm_fill (SwittiKernels *ops);
+void switti_cuda_norm_backward_fill (SwittiKernels *ops);
+void switti_cuda_optimizer_fill (SwittiKernels *ops);
 void switti_cuda_quantize_fill (SwittiKernels *ops);
 void switti_cuda_resample_fill (SwittiKernels *ops);
 void switti_cuda_resample_backward_fill (SwittiKernels *ops);
 void switti_cuda_rope_fill (SwittiKernels *ops);
+void switti_cuda_rope_backward_fill (SwittiKernels *ops);
 void switti_cuda_sample_fill (SwittiKernels *ops);
 void switti_cuda_squared_difference_fill (SwittiKernels *ops);
+void switti_cuda_token_embedding_fill (SwittiKernels *ops);
 
 #ifdef __cplusplus
 }

@@ -202,6 +202,34 @@ block_sum (T value)
   return sum;
 }
 
+/* Several sums at the price of one's barriers. */
+template <int THREADS, int COUNT>
+__device__ __forceinline__ void
+block_sums (float (&values)[COUNT])
+{
+#pragma unroll
+  for (int i = 0; i < COUNT; i++)
+    values[i] = warp_sum (values[i]);
+  if (THREADS == WARP_LANES)
+    return;
+  SWITTI_SHARED (float, partial, COUNT * THREADS / WARP_LANES);
+  if (threadIdx.x % WARP_LANES == 0)
+    {
+#pragma unroll
+      for (int i = 0; i < COUNT; i++)
+        partial[(int) threadIdx.x / WARP_LANES * COUNT + i] = values[i];
+    }
+  __syncthreads ();
+#pragma unroll
+  for (int i = 0; i < COUNT; i++)
+    {
+      values[i] = partial[i];
+      for (int warp = 1; warp < THREADS / WARP_LANES; warp++)
+        values[i] += partial[warp * COUNT + i];
+    }
+  __syncthreads ();
+}
+
 template <int THREADS>
 __device__ __forceinline__ float
 block_max (float value)

@@ -174,7 +174,7 @@ norm_call_fill (NormCall *call)
 static void
 norm_call_run (NormCall *call, SwittiKernelContext *context)
 {
-  const SwittiKernels *kernels = switti_kernels_cpu ();
+  const SwittiKernels *kernels = test_kernels ();
   const NormShape *s = call->shape;
   const SwittiResidualNorm norm = { .batch = s->batch, .n = s->n, .c = s->c, .eps = (float) EPS,
                                     .y_dtype = call->dtype, .h_dtype = call->dtype, .modulation_stride = s->c };
@@ -244,7 +244,7 @@ check_norm (const NormShape *s, SwittiDtype dtype, const char *isa)
   norm_call_run (&call, context);
   norm_call_compare (&call);
   norm_call_clear (&call);
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 static const NormShape norm_shapes[] = {
@@ -253,6 +253,9 @@ static const NormShape norm_shapes[] = {
   { FALSE, 2, 3, 33, FALSE, TRUE, TRUE },  { FALSE, 1, 4, 17, TRUE, TRUE, FALSE },
   { TRUE, 1, 1, 2, FALSE, TRUE, TRUE },    { TRUE, 2, 3, 20, TRUE, TRUE, TRUE },
   { TRUE, 2, 33, 67, FALSE, TRUE, TRUE },  { TRUE, 3, 2, 16, FALSE, TRUE, FALSE },
+  /* As wide as each of CUDA's kernels takes. */
+  { FALSE, 1, 2, 600, TRUE, TRUE, TRUE },  { TRUE, 1, 1, 2050, TRUE, TRUE, TRUE },
+  { FALSE, 1, 2, 2052, TRUE, TRUE, TRUE }, { FALSE, 1, 2, 2052, TRUE, FALSE, TRUE },
 };
 
 static void
@@ -282,7 +285,7 @@ test_norms_threads (void)
           norm_call_init (&calls[j], &norm_shapes[i], SWITTI_DTYPE_F32);
           norm_call_fill (&calls[j]);
           norm_call_run (&calls[j], context);
-          switti_kernels_cpu ()->context_free (context);
+          test_kernels ()->context_free (context);
         }
       g_assert_cmpmem (calls[0].g.dx, calls[0].counts[X] * sizeof (float), calls[1].g.dx,
                        calls[1].counts[X] * sizeof (float));
@@ -389,7 +392,7 @@ check_qk (QkShape s, gboolean rotate, SwittiDtype dtype, const char *isa)
     }
   for (int i = 0; i < 3; i++)
     out[i] = i == Q ? operands[DQ].data : test_output (dtype, count); /* dq may be dq_out */
-  g_assert_cmpint (switti_kernels_cpu ()->qk_norm_rope_backward (
+  g_assert_cmpint (test_kernels ()->qk_norm_rope_backward (
                        context, &op, rotate ? angles : NULL, operands[Q].data, operands[K].data, operands[DQ].data,
                        operands[DK].data, operands[DV].data, out[Q], out[K], out[V]),
                    ==, SWITTI_KERNEL_OK);
@@ -403,7 +406,7 @@ check_qk (QkShape s, gboolean rotate, SwittiDtype dtype, const char *isa)
       operand_clear (&operands[i]);
       g_free (in[i]);
     }
-  switti_kernels_cpu ()->context_free (context);
+  test_kernels ()->context_free (context);
 }
 
 static void
