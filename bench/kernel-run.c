@@ -27,6 +27,7 @@ typedef struct
   void *operands[BENCH_MAX_OPERANDS];
   SwittiGemmPlan *gemm;
   SwittiConvPlan *conv;
+  SwittiOptimizerPlan *optimizer;
   void *scratch;
 } Run;
 
@@ -82,9 +83,30 @@ scratch_bytes (Run *run)
   return 0;
 }
 
+/* One tensor of as many elements as all of the model's. */
+static gboolean
+make_optimizer_plan (Run *run, GError **error)
+{
+  void **o = run->operands;
+  const gboolean updates = run->kernel->op == BENCH_ADAMW;
+  const SwittiOptimizerTensor tensor = {
+    .count = run->kernel->map.rows * run->kernel->map.width,
+    .parameter = o[0],
+    .gradient = updates ? o[1] : o[0],
+    .first_moment = updates ? o[2] : NULL,
+    .second_moment = updates ? o[3] : NULL,
+    .copy = updates && run->kernel->map.dtype == SWITTI_DTYPE_BF16 ? o[4] : NULL,
+  };
+
+  SWITTI_RUN (run->device, optimizer_plan, 1, &tensor, &run->optimizer);
+  return TRUE;
+}
+
 static gboolean
 make_plan (Run *run, GError **error)
 {
+  if (run->kernel->op == BENCH_ADAMW || run->kernel->op == BENCH_SQUARED_NORM)
+    return make_optimizer_plan (run, error);
   if (run->kernel->op == BENCH_GEMM)
     SWITTI_RUN (run->device, gemm_plan, &run->kernel->gemm, &run->gemm);
   if (run->kernel->op == BENCH_CONV)
@@ -159,6 +181,8 @@ run_clear (Run *run)
     run->kernels->gemm_plan_free (run->context, run->gemm);
   if (run->conv != NULL)
     run->kernels->conv_plan_free (run->context, run->conv);
+  if (run->optimizer != NULL)
+    run->kernels->optimizer_plan_free (run->context, run->optimizer);
   for (int i = 0; i < BENCH_MAX_OPERANDS; i++)
     switti_device_free (run->device, run->operands[i]);
   switti_device_free (run->device, run->scratch);
@@ -278,20 +302,10 @@ call_optimizer (Run *run)
 {
   const SwittiAdamw adamw = { .rate = 1e-4f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .correction1 = 1,
                               .correction2 = 1, .gradient_scale = 1, .copy_dtype = SWITTI_DTYPE_BF16 };
-  const gint64 count = run->kernel->map.rows * run->kernel->map.width;
-  void **o = run->operands;
-  const gboolean updates = run->kernel->op == BENCH_ADAMW;
-  const SwittiOptimizerTensor tensor = {
-    .count = count,
-    .parameter = o[0],
-    .gradient = updates ? o[1] : o[0],
-    .first_moment = updates ? o[2] : NULL,
-    .second_moment = updates ? o[3] : NULL,
-    .copy = updates && run->kernel->map.dtype == SWITTI_DTYPE_BF16 ? o[4] : NULL,
-  };
 
-  return updates ? run->kernels->adamw (run->context, &adamw, 1, &tensor)
-                 : run->kernels->squared_norm (run->context, 1, &tensor, o[1]);
+  return run->kernel->op == BENCH_ADAMW
+             ? run->kernels->adamw (run->context, &adamw, run->optimizer)
+             : run->kernels->squared_norm (run->context, run->optimizer, run->operands[1]);
 }
 
 static SwittiKernelStatus
