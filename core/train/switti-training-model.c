@@ -228,20 +228,6 @@ share_out (SwittiTrainingModel *self, const SwittiTrainingOptions *options, Swit
   return self->sharding != NULL;
 }
 
-/* A device's op table may have the ops of generation alone. */
-static gboolean
-can_train (SwittiDevice *device, GError **error)
-{
-  const SwittiKernels *kernels = switti_device_get_kernels (device);
-
-  if (kernels->attention_backward != NULL && kernels->residual_norm_backward != NULL && kernels->adamw != NULL)
-    return TRUE;
-  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_DEVICE,
-               _ ("The device “%s” paints, but does not train yet: train on the device “cpu”."),
-               switti_device_get_name (device));
-  return FALSE;
-}
-
 SwittiTrainingModel *
 switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *options, SwittiCollective *ranks,
                            GError **error)
@@ -249,8 +235,6 @@ switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *op
   g_autoptr (SwittiTrainingModel) self = g_new0 (SwittiTrainingModel, 1);
   g_autoptr (SwittiBundle) init = NULL;
 
-  if (!can_train (device, error))
-    return NULL;
   self->device = g_object_ref (device);
   self->dtype = options->fp16 == 2 ? SWITTI_DTYPE_BF16 : SWITTI_DTYPE_F32;
   self->n_parts = options->train_text ? SWITTI_N_PARTS : 1;
@@ -302,8 +286,6 @@ switti_training_model_new_vae (SwittiDevice *device, const SwittiTrainingOptions
 {
   g_autoptr (SwittiTrainingModel) self = g_new0 (SwittiTrainingModel, 1);
 
-  if (!can_train (device, error))
-    return NULL;
   self->device = g_object_ref (device);
   self->dtype = SWITTI_DTYPE_F32;
   self->is_vae = TRUE;
