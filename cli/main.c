@@ -5,6 +5,7 @@
 #include "switti-build-config.h"
 
 #include "cli.h"
+#include "switti-spinning-private.h"
 #include "switti-version.h"
 
 #include <glib/gi18n.h>
@@ -81,6 +82,8 @@ main (int argc, char **argv)
   textdomain (GETTEXT_PACKAGE);
   g_set_prgname ("switti");
 
+  if (argc > 1 && g_str_equal (argv[1], "generate"))
+    switti_spin_briefly (argv);
   if (argc < 2)
     {
       cli_report (_ ("Say what to do: generate, models or bench; “switti --help” says more."));

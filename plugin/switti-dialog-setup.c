@@ -72,7 +72,8 @@ switti_dialog_new_setup (SwittiDialog *self)
   GtkWidget *page = gtk_box_new (GTK_ORIENTATION_VERTICAL, 2 * SPACING);
   GtkWidget *notebook = gtk_notebook_new ();
   GtkWidget *models = switti_models_page_new (self->preferences);
-  g_autofree char *host = g_strdup_printf ("GIMP %s", gimp_version ());
+  g_autofree char *version = gimp_version ();
+  g_autofree char *host = g_strdup_printf ("GIMP %s", version);
   GtkWidget *device = switti_preferences_page_new (self->preferences, host);
   GtkWidget *more = switti_new_models_new ();
   GtkWidget *done = gtk_button_new_with_mnemonic (_ ("Start _painting"));

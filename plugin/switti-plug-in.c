@@ -10,6 +10,7 @@
 #include "switti-placing.h"
 #include "switti-preferences.h"
 #include "switti-settings.h"
+#include "switti-spinning-private.h"
 
 #include <glib/gi18n.h>
 #include <libgimp/gimpui.h>
@@ -157,4 +158,11 @@ switti_plug_in_init (SwittiPlugIn *self)
 {
 }
 
-GIMP_MAIN (SWITTI_TYPE_PLUG_IN)
+int
+main (int argc, char *argv[])
+{
+  /* Not where GIMP, at its start, asks only what there is. */
+  if (g_strv_contains ((const char *const *) argv, "-run"))
+    switti_spin_briefly (argv);
+  return gimp_main (SWITTI_TYPE_PLUG_IN, argc, argv);
+}

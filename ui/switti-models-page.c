@@ -63,12 +63,14 @@ static void
 append_row (GtkListBox *list, const char *name, GtkWidget *child)
 {
   GtkWidget *row = gtk_list_box_row_new ();
+  GtkWidget *ground = gtk_box_new (GTK_ORIENTATION_VERTICAL, 0); /* a theme may paint it: around the child, too */
 
   gtk_list_box_row_set_selectable (GTK_LIST_BOX_ROW (row), FALSE);
   gtk_list_box_row_set_activatable (GTK_LIST_BOX_ROW (row), FALSE);
   atk_object_set_name (gtk_widget_get_accessible (row), name);
   gtk_container_set_border_width (GTK_CONTAINER (child), SPACING);
-  gtk_container_add (GTK_CONTAINER (row), child);
+  gtk_box_pack_start (GTK_BOX (ground), child, TRUE, TRUE, 0);
+  gtk_container_add (GTK_CONTAINER (row), ground);
   gtk_container_add (GTK_CONTAINER (list), row);
   gtk_widget_show_all (row);
 }

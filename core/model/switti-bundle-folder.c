@@ -246,13 +246,54 @@ switti_bundle_parts_load (const char *folder, SwittiBundleParts *parts, JsonObje
 
 /* -- description -------------------------------------------------------------------------------------------- */
 
-/* Appends a line of Markdown without its marks of emphasis and code. */
+/* The end of a link's "](address)" that begins at `p`, or NULL. */
+static const char *
+find_address_end (const char *p)
+{
+  return g_str_has_prefix (p, "](") ? strchr (p, ')') : NULL;
+}
+
+/* Whether a link, "[words](address)", begins at `p`. */
+static gboolean
+is_link (const char *p)
+{
+  const char *end = *p == '[' ? strchr (p, ']') : NULL;
+
+  return end != NULL && find_address_end (end) != NULL;
+}
+
+/* Appends a line of Markdown as plain text: code in quotes, links and pictures by their words. */
 static void
 append_plain (GString *text, const char *line)
 {
+  gboolean in_code = FALSE, in_link = FALSE;
+
   for (const char *p = line; *p != '\0'; p++)
-    if (*p != '`' && *p != '*')
-      g_string_append_c (text, *p);
+    {
+      const char *rest = *p == '!' ? p + 1 : p;
+
+      if (*p == '`')
+        {
+          g_string_append (text, in_code ? "”" : "“");
+          in_code = !in_code;
+        }
+      else if (*p == '*' && !in_code)
+        continue;
+      else if (!in_code && !in_link && is_link (rest))
+        {
+          in_link = TRUE;
+          p = rest;
+        }
+      else if (in_link && find_address_end (p) != NULL)
+        {
+          p = find_address_end (p);
+          in_link = FALSE;
+        }
+      else
+        g_string_append_c (text, *p);
+    }
+  if (in_code)
+    g_string_append (text, "”");
 }
 
 char *

@@ -12,6 +12,7 @@
 
 #include "switti-bundle-folder-private.h"
 #include "switti-error.h"
+#include "switti-folder-private.h"
 #include "switti-safetensors-private.h"
 #include "switti-sha256-private.h"
 
@@ -60,40 +61,6 @@ beside (const char *path, const char *suffix)
 
 /* -- trees -------------------------------------------------------------------------------------------------- */
 
-/* Links are removed, not followed. TRUE where nothing is left. */
-static gboolean
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) entries = NULL;
-  struct stat info;
-  const char *name;
-
-  if (lstat (path, &info) != 0)
-    return errno == ENOENT;
-  if (!S_ISDIR (info.st_mode))
-    return g_unlink (path) == 0;
-  entries = g_dir_open (path, 0, NULL);
-  while (entries != NULL && (name = g_dir_read_name (entries)) != NULL)
-    {
-      g_autofree char *child = g_build_filename (path, name, NULL);
-
-      remove_tree (child);
-    }
-  return g_rmdir (path) == 0;
-}
-
-static gboolean
-flush (const char *path, int flags, GError **error)
-{
-  int fd = g_open (path, flags | O_RDONLY | O_CLOEXEC, 0);
-  gboolean good = fd >= 0 && fsync (fd) == 0;
-  int problem = errno;
-
-  if (fd >= 0)
-    close (fd);
-  return good ? TRUE : failed (path, problem, error);
-}
-
 static int
 compare_names (gconstpointer a, gconstpointer b)
 {
@@ -128,7 +95,7 @@ list_tree (const char *root, const char *relative, GPtrArray *files, gboolean fl
       else
         g_ptr_array_add (files, g_steal_pointer (&child));
     }
-  return !flushes || flush (path, O_DIRECTORY, error);
+  return !flushes || switti_file_flush (path, error);
 }
 
 /* -- beginning ---------------------------------------------------------------------------------------------- */
@@ -149,7 +116,7 @@ switti_model_recover (const char *path)
   if (!g_file_test (old, G_FILE_TEST_IS_DIR))
     return;
   if (g_file_test (path, G_FILE_TEST_EXISTS))
-    remove_tree (old); /* the new one is in its place */
+    switti_folder_remove (old); /* the new one is in its place */
   else if (g_rename (old, path) == 0)
     switti_file_flush_name (path);
 }
@@ -215,7 +182,7 @@ switti_model_writer_new (const char *path, gboolean keep_partial, GError **error
   switti_model_recover (self->path);
   if (!check_place (self, error))
     return NULL;
-  if (!keep_partial && !remove_tree (self->partial) && !failed (self->partial, errno, error))
+  if (!keep_partial && !switti_folder_remove (self->partial) && !failed (self->partial, errno, error))
     return NULL;
   if (g_mkdir_with_parents (self->partial, 0777) != 0 && !failed (self->partial, errno, error))
     return NULL;
@@ -275,18 +242,10 @@ switti_model_writer_add_text (SwittiModelWriter *self, const char *relative, con
                               GError **error)
 {
   g_autofree char *path = switti_model_writer_path (self, relative, error);
-  g_autoptr (GError) write_error = NULL;
   g_autofree char *hash = NULL;
 
-  if (path == NULL)
+  if (path == NULL || !switti_file_write_text (path, text, length, error))
     return FALSE;
-  if (!g_file_set_contents_full (path, text, length, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
-                                 0666, &write_error))
-    {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("“%s” could not be written: %s."), path,
-                   write_error->message);
-      return FALSE;
-    }
   hash = g_compute_checksum_for_string (G_CHECKSUM_SHA256, text, length);
   switti_model_writer_set_checksum (self, relative, hash);
   return TRUE;
@@ -295,47 +254,9 @@ switti_model_writer_add_text (SwittiModelWriter *self, const char *relative, con
 gboolean
 switti_model_writer_add_index (SwittiModelWriter *self, GError **error)
 {
-  static const char *const classes[][3] = {
-    { "transformer", "switti", "Switti" },
-    { "vae", "switti", "VQVAE" },
-    { "text_encoder", "transformers", "CLIPTextModel" },
-    { "text_encoder_2", "transformers", "CLIPTextModel" },
-    { "tokenizer", "transformers", "CLIPTokenizer" },
-    { "tokenizer_2", "transformers", "CLIPTokenizer" },
-  };
-  g_autoptr (JsonObject) index = json_object_new ();
-  g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
-  g_autofree char *text = NULL;
+  g_autofree char *text = switti_json_object_to_text (switti_model_index_new ());
 
-  json_object_set_string_member (index, "_class_name", "SwittiPipeline");
-  for (guint i = 0; i < G_N_ELEMENTS (classes); i++)
-    {
-      JsonArray *pair = json_array_new ();
-
-      json_array_add_string_element (pair, classes[i][1]);
-      json_array_add_string_element (pair, classes[i][2]);
-      json_object_set_array_member (index, classes[i][0], pair);
-    }
-  json_node_set_object (node, index);
-  text = json_to_string (node, TRUE);
   return switti_model_writer_add_text (self, "model_index.json", text, -1, error);
-}
-
-static gboolean
-copy_file (const char *from, const char *to, GCancellable *cancellable, GError **error)
-{
-  g_autoptr (GFile) source = g_file_new_for_path (from);
-  g_autoptr (GFile) target = g_file_new_for_path (to);
-  g_autoptr (GError) copy_error = NULL;
-
-  if (g_file_copy (source, target, G_FILE_COPY_OVERWRITE | G_FILE_COPY_TARGET_DEFAULT_PERMS, cancellable, NULL, NULL,
-                   &copy_error))
-    return flush (to, 0, error);
-  if (g_error_matches (copy_error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    g_propagate_error (error, g_steal_pointer (&copy_error));
-  else
-    g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_IO, _ ("“%s” could not be copied: %s."), from, copy_error->message);
-  return FALSE;
 }
 
 gboolean
@@ -353,7 +274,7 @@ switti_model_writer_add_file (SwittiModelWriter *self, const char *relative, con
   /* No file of a model is ever changed in place, so that two models may share one. */
   if (real != NULL && stat (real, &info) == 0 && info.st_size > MAX_COPIED_BYTES && link (real, path) == 0)
     return TRUE;
-  return copy_file (from, path, cancellable, error);
+  return switti_file_copy (from, path, cancellable, error);
 }
 
 gboolean
@@ -439,7 +360,7 @@ write_sums (SwittiModelWriter *self, GCancellable *cancellable, GError **error)
       if (known == NULL)
         {
           computed = hash_file (path, &done, 0, NULL, NULL, cancellable, error);
-          if (computed == NULL || !flush (path, 0, error))
+          if (computed == NULL || !switti_file_flush (path, error))
             return FALSE;
         }
       g_string_append_printf (sums, "%s  %s\n", known != NULL ? known : computed, relative);
@@ -456,7 +377,7 @@ replace_in_two_steps (SwittiModelWriter *self, GError **error)
 {
   g_autofree char *old = beside (self->path, ".old");
 
-  if (!remove_tree (old) || g_rename (self->path, old) != 0)
+  if (!switti_folder_remove (old) || g_rename (self->path, old) != 0)
     return failed (self->path, errno, error);
   if (g_rename (self->partial, self->path) != 0)
     {
@@ -466,7 +387,7 @@ replace_in_two_steps (SwittiModelWriter *self, GError **error)
       return failed (self->path, problem, error);
     }
   switti_file_flush_name (self->path);
-  remove_tree (old);
+  switti_folder_remove (old);
   return TRUE;
 }
 
@@ -487,7 +408,7 @@ put_in_place (SwittiModelWriter *self, GError **error)
       return replace_in_two_steps (self, error);
     }
   switti_file_flush_name (self->path);
-  remove_tree (self->partial); /* the old one, now */
+  switti_folder_remove (self->partial); /* the old one, now */
   return TRUE;
 }
 
@@ -527,7 +448,7 @@ switti_model_writer_free (SwittiModelWriter *self)
   if (self->lock >= 0)
     {
       if (!self->is_finished && !self->keep_partial)
-        remove_tree (self->partial);
+        switti_folder_remove (self->partial);
       g_unlink (self->lock_path);
       close (self->lock);
     }

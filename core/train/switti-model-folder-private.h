@@ -20,12 +20,6 @@ gboolean switti_model_folder_write (const SwittiTrainingModel *model, float *con
 void switti_parameters_append_views (SwittiParameters *parameters, const char *prefix, float *flat, GPtrArray *names,
                                      GArray *tensors);
 
-/* Makes a folder and its parents. SWITTI_ERROR_IO. */
-gboolean switti_folder_make (const char *folder, GError **error);
-/* Removes a folder and all in it, as far as it can. */
-void switti_folder_remove (const char *folder);
-/* So that names in a folder survive a crash. */
-void switti_folder_flush (const char *folder);
 /* Writes and flushes. Takes over `object`. SWITTI_ERROR_IO. */
 gboolean switti_folder_write_json (const char *folder, const char *name, JsonObject *object, GError **error);
 

@@ -5,6 +5,7 @@
 #include "switti-training-checkpoints-private.h"
 
 #include "switti-error.h"
+#include "switti-folder-private.h"
 #include "switti-model-folder-private.h"
 #include "switti-safetensors-private.h"
 #include "switti-training-pieces-private.h"
@@ -208,8 +209,8 @@ write_checkpoint (SwittiCheckpoints *self, const Snapshot *snapshot, const char 
   if (!switti_folder_write_json (training, "training.json", state_to_json (self, snapshot), error)
       || !switti_pieces_wait (self->model, self->n_pieces, training, error))
     return FALSE;
-  switti_folder_flush (training);
-  switti_folder_flush (folder);
+  switti_file_flush (training, NULL);
+  switti_file_flush (folder, NULL);
   return TRUE;
 }
 
@@ -354,7 +355,7 @@ write_and_rename (SwittiCheckpoints *self, const Snapshot *snapshot, GError **er
       switti_folder_remove (partial);
       return FALSE;
     }
-  switti_folder_flush (self->folder);
+  switti_file_flush (self->folder, NULL);
   link_latest (self, path);
   remove_old (self);
   return TRUE;

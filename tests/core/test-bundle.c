@@ -305,7 +305,10 @@ test_description (Fixture *fixture, gconstpointer data)
 {
   const char *const cases[][2] = {
     { "# Title\n\nOne\nparagraph with `code`.\n\n\n\nAnother *one*.\n\n## Next\n\nLeft out.\n",
-      "One paragraph with code.\n\nAnother one." },
+      "One paragraph with “code”.\n\nAnother one." },
+    { "[A sheet](../docs/a.png) of `a * [b](c)`, ![drawn](d.png) [thus] (so), [and](open",
+      "A sheet of “a * [b](c)”, drawn [thus] (so), [and](open" },
+    { "Not `closed", "Not “closed”" },
     { "---\nlicence: cc0\n# no heading\n---\n# Title\nText\n", "Text" },
     { "No heading\r\nat all", "No heading at all" },
     { "# Title alone", "" },

@@ -4,7 +4,6 @@
 #
 # test-batch.py runs this in one GIMP and shows the TAP lines that it writes to $SWITTI_TEST_REPORT.
 
-import json
 import os
 import subprocess
 import sys
@@ -12,51 +11,16 @@ import sys
 from gi.repository import Gegl, Gimp, Gio
 
 sys.path.insert(0, os.environ['SWITTI_TEST_SRCDIR'])
-from gimp_profile import Tap  # noqa: E402
+from gimp_checks import PARASITE, check_refused, pixels, recipe, run, tap  # noqa: E402
 
 PROMPT = 'a grinning cat, flat style'
-PARASITE = 'plug-in-switti/recipe'
 SIZE = 256  # of the default model's pictures
 
-Gegl.init(None)
-tap = Tap(open(os.environ['SWITTI_TEST_REPORT'], 'w', encoding='utf-8'))
 procedure = Gimp.get_pdb().lookup_procedure('plug-in-switti')
-
-
-def run(**arguments):
-    config = procedure.create_config()
-    for name, value in arguments.items():
-        if name == 'drawables':
-            config.set_core_object_array(name, value)
-        else:
-            config.set_property(name.replace('_', '-'), value)
-    result = procedure.run(config)
-    if result.index(0) == Gimp.PDBStatusType.SUCCESS:
-        return result.index(1), result.get_core_object_array(2)
-    return result.index(0), result.index(1)
-
-
-def pixels(drawable, form="R'G'B' u8"):
-    rectangle = Gegl.Rectangle.new(0, 0, drawable.get_width(), drawable.get_height())
-    return drawable.get_buffer().get(rectangle, 1.0, form, Gegl.AbyssPolicy.NONE)
-
-
-def recipe(layer):
-    return json.loads(bytes(byte & 255 for byte in layer.get_parasite(PARASITE).get_data()).decode())
 
 
 def mean_difference(a, b):
     return sum(abs(x - y) for x, y in zip(a, b)) / len(a)
-
-
-def check_refused(name, word, **arguments):
-    """The call fails with one sentence that holds the word, and no image is left."""
-    before = len(Gimp.get_images())
-    status, sentence = run(**arguments)
-    tap.check(status == Gimp.PDBStatusType.EXECUTION_ERROR and isinstance(sentence, str) and word in sentence
-              and '\n' not in sentence and sentence.endswith('.'), f'{name} is refused in one sentence',
-              f'{status} {sentence!r}')
-    tap.equal(len(Gimp.get_images()), before, f'{name}: no image is left behind')
 
 
 def check_declaration():

@@ -11,12 +11,9 @@ import sys
 from gi.repository import Gegl, Gimp, Gio
 
 sys.path.insert(0, os.environ['SWITTI_TEST_SRCDIR'])
-from gimp_profile import Tap  # noqa: E402
+from gimp_checks import pixels, recipe_text, run, tap  # noqa: E402
 
 FOLDER = pathlib.Path(os.environ['SWITTI_TEST_FOLDER'])
-
-Gegl.init(None)
-tap = Tap(open(os.environ['SWITTI_TEST_REPORT'], 'w', encoding='utf-8'))
 
 
 def command(name):
@@ -30,20 +27,6 @@ def save(image, name):
     Gimp.file_save(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(str(FOLDER / name)), None)
 
 
-def pixels(drawable, form="R'G'B' u8"):
-    rectangle = Gegl.Rectangle.new(0, 0, drawable.get_width(), drawable.get_height())
-    return bytes(drawable.get_buffer().get(rectangle, 1.0, form, Gegl.AbyssPolicy.NONE))
-
-
-def run(**arguments):
-    procedure = Gimp.get_pdb().lookup_procedure('plug-in-switti')
-    config = procedure.create_config()
-    for name, value in arguments.items():
-        config.set_property(name.replace('_', '-'), value)
-    result = procedure.run(config)
-    return result.index(1), result.get_core_object_array(2)
-
-
 image, _ = command('new.py')
 save(image, 'python.png')
 image.select_ellipse(Gimp.ChannelOps.REPLACE, 60, 60, 120, 140)
@@ -55,8 +38,7 @@ direct, expected = run(image=image, output='new-image', mode='fill', prompt=(FOL
 tap.check(pixels(layers[0]) == pixels(expected[0]) and
           pixels(layers[0].get_mask(), 'Y u8') == pixels(expected[0].get_mask(), 'Y u8'),
           'the filling by a command is the filling by its arguments')
-data = layers[0].get_parasite('plug-in-switti/recipe').get_data()
-(FOLDER / 'recipe.json').write_bytes(bytes(byte & 255 for byte in data))
+(FOLDER / 'recipe.json').write_text(recipe_text(layers[0]))
 square, _ = run(recipe_layer=layers[0], output='new-image')
 save(square, 'square.png')
 for painted in (image, filled, direct, square):

@@ -12,41 +12,11 @@ import sys
 from gi.repository import Gegl, Gimp, Gio
 
 sys.path.insert(0, os.environ['SWITTI_TEST_SRCDIR'])
-from gimp_profile import Tap  # noqa: E402
+from gimp_checks import check_refused, pixels, recipe, recipe_text, run, tap  # noqa: E402
 
 PROMPT = 'a grinning cat, flat style'
 SIZE, SCALES = 256, 10  # of the default model's pictures
 FOLDER = pathlib.Path(os.environ['SWITTI_TEST_FOLDER'])
-
-Gegl.init(None)
-tap = Tap(open(os.environ['SWITTI_TEST_REPORT'], 'w', encoding='utf-8'))
-procedure = Gimp.get_pdb().lookup_procedure('plug-in-switti')
-
-
-def run(**arguments):
-    config = procedure.create_config()
-    for name, value in arguments.items():
-        if name == 'drawables':
-            config.set_core_object_array(name, value)
-        else:
-            config.set_property(name.replace('_', '-'), value)
-    result = procedure.run(config)
-    if result.index(0) == Gimp.PDBStatusType.SUCCESS:
-        return result.index(1), result.get_core_object_array(2)
-    return result.index(0), result.index(1)
-
-
-def pixels(drawable, form="R'G'B' u8"):
-    rectangle = Gegl.Rectangle.new(0, 0, drawable.get_width(), drawable.get_height())
-    return bytes(drawable.get_buffer().get(rectangle, 1.0, form, Gegl.AbyssPolicy.NONE))
-
-
-def recipe_text(layer):
-    return bytes(byte & 255 for byte in layer.get_parasite('plug-in-switti/recipe').get_data()).decode()
-
-
-def recipe(layer):
-    return json.loads(recipe_text(layer))
 
 
 def visible(image, form):
@@ -203,26 +173,21 @@ def check_outputs():
     fresh.delete()
 
 
-def check_refused(name, word, **arguments):
-    status, sentence = run(prompt=PROMPT, **arguments)
-    tap.check(status == Gimp.PDBStatusType.EXECUTION_ERROR and word in sentence and '\n' not in sentence,
-              f'{name} is refused in one sentence', f'{status} {sentence!r}')
-
-
 def check_refusals():
     image = new_canvas(60, 50)
     empty = Gimp.Image.new(60, 50, Gimp.ImageBaseType.RGB)
     before = visible(image, "R'G'B'A u8")
-    check_refused('filling without an image', 'No image is open', mode='fill')
-    check_refused('a variation without an image', 'No image is open', mode='variation')
-    check_refused('filling without a selection', 'Nothing is selected', mode='fill', image=image)
-    check_refused('a variation of nothing', 'no layer to vary', mode='variation', image=empty)
+    check_refused('filling without an image', 'No image is open', prompt=PROMPT, mode='fill')
+    check_refused('a variation without an image', 'No image is open', prompt=PROMPT, mode='variation')
+    check_refused('filling without a selection', 'Nothing is selected', prompt=PROMPT, mode='fill', image=image)
+    check_refused('a variation of nothing', 'no layer to vary', prompt=PROMPT, mode='variation', image=empty)
     image.select_rectangle(Gimp.ChannelOps.REPLACE, 20, 20, 9, 9)
-    check_refused('shrinking to nothing', 'Nothing is left', mode='fill', image=image, grow=-5)
-    check_refused('too many scales', 'keep-scales', mode='fill', image=image, keep_scales=SCALES + 1)
-    check_refused('a layer without a recipe', 'has no recipe', recipe_layer=image.get_layers()[0])
+    check_refused('shrinking to nothing', 'Nothing is left', prompt=PROMPT, mode='fill', image=image, grow=-5)
+    check_refused('too many scales', 'keep-scales', prompt=PROMPT, mode='fill', image=image, keep_scales=SCALES + 1)
+    check_refused('a layer without a recipe', 'has no recipe', prompt=PROMPT, recipe_layer=image.get_layers()[0])
     (FOLDER / 'no recipe').write_text('[1, 2]')
-    check_refused('a file that is no recipe', 'recipe', recipe_file=Gio.File.new_for_path(str(FOLDER / 'no recipe')))
+    check_refused('a file that is no recipe', 'recipe', prompt=PROMPT,
+                  recipe_file=Gio.File.new_for_path(str(FOLDER / 'no recipe')))
     tap.check(len(image.get_layers()) == 1 and visible(image, "R'G'B'A u8") == before, 'the image is as it was')
     empty.delete()
     image.delete()

@@ -13,32 +13,22 @@ import time
 from gi.repository import Gegl, Gimp
 
 sys.path.insert(0, os.environ['SWITTI_TEST_SRCDIR'])
-from gimp_profile import Tap  # noqa: E402
+from gimp_checks import pixels, run, tap  # noqa: E402
 
 KILLS = int(os.environ.get('SWITTI_TEST_KILLS', '50'))
 WIDTH, HEIGHT = 160, 120
 PLUG_IN = os.path.join(os.environ['SWITTI_TEST_PLUG_INS'], 'switti', 'switti')
 KILL = os.path.join(os.environ['SWITTI_TEST_SRCDIR'], 'kill.py')
 
-Gegl.init(None)
-tap = Tap(open(os.environ['SWITTI_TEST_REPORT'], 'w', encoding='utf-8'))
-procedure = Gimp.get_pdb().lookup_procedure('plug-in-switti')
 seed = random.SystemRandom().randrange(2**32)
 moments = random.Random(seed)
 print(f'# the moments are of the seed {seed}', file=tap.out, flush=True)
 
 
-def pixels(drawable, form="R'G'B' u8"):
-    rectangle = Gegl.Rectangle.new(0, 0, drawable.get_width(), drawable.get_height())
-    return bytes(drawable.get_buffer().get(rectangle, 1.0, form, Gegl.AbyssPolicy.NONE))
-
-
 def fill(image):
-    config = procedure.create_config()
-    for name, value in (('image', image), ('prompt', 'a fox, flat style'), ('seed', 3.0), ('mode', 'fill')):
-        config.set_property(name, value)
-    result = procedure.run(config)
-    return result.get_core_object_array(2) if result.index(0) == Gimp.PDBStatusType.SUCCESS else None
+    """The new layers, or nothing."""
+    _, layers = run(image=image, prompt='a fox, flat style', seed=3.0, mode='fill')
+    return layers if isinstance(layers, list) else None
 
 
 image = Gimp.Image.new(WIDTH, HEIGHT, Gimp.ImageBaseType.RGB)

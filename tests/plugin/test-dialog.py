@@ -89,8 +89,19 @@ def check_generate(robot):
     screenshot(robot.picture('painted'), robot.dialog)
 
 
+def look(robot):
+    """What an undo has to bring back."""
+    return robot.ask('[names(canvas), pixels(canvas)]')
+
+
+def undo(robot, before, what):
+    press(wait_for(lambda: robot.find_menu_item(robot.undo_pattern()), 'the menu item Undo'))
+    wait_for(lambda: robot.ask('names(canvas)') == before[0], 'the layer to go')
+    tap.equal(look(robot), before, f'one undo takes all of {what} away')
+
+
 def check_insert(robot):
-    before = robot.ask('pixels(canvas)')
+    before = look(robot)
     robot.press('button', '_Insert')
     wait_for(lambda: robot.ask('names(canvas)') == [PROMPT, 'canvas'], 'the layer')
     # All of it comes in a few calls, of which the mask's is the last.
@@ -99,9 +110,7 @@ def check_insert(robot):
     tap.equal((recipe['prompt'], recipe['seed']), (PROMPT, SEED), 'the layer has the recipe of what was entered')
     tap.check(robot.find_dialog() is not None, 'the dialog stays open')
     screenshot(robot.picture('inserted'))
-    press(wait_for(lambda: robot.find_menu_item(robot.undo_pattern()), 'the menu item Undo'))
-    wait_for(lambda: robot.ask('names(canvas)') == ['canvas'], 'the layer to go')
-    tap.equal(robot.ask('pixels(canvas)'), before, 'one undo takes all of it away')
+    undo(robot, before, 'an insertion')
 
 
 def check_again(robot):
@@ -242,19 +251,27 @@ def paint(robot, seed):
     robot.wait_idle()
 
 
+def insert(robot, seed):
+    """The recipe of the new layer."""
+    robot.press('button', '_Insert')
+    recipe = wait_for(lambda: next((found for found in robot.ask('[recipe(layer) for layer in canvas.get_layers()]')
+                                    if found and found['seed'] == seed), None), f'a layer of the seed {seed}')
+    is_sensitive(robot.button('_Insert'))  # which it says when it has done all that belongs to it
+    return recipe
+
+
 def check_fill(robot):
     choose_mode(robot, 1)
     feather = robot.control('spin button', 'Fea_ther')
     wait_for(lambda: is_showing(feather), 'what belongs to filling')
-    layers = len(robot.ask('names(canvas)'))
+    untouched = look(robot)
     paint(robot, 31)
     screenshot(robot.picture('filled'), robot.dialog)
     before = robot.control('toggle button', '_Before')
     tap.check(is_sensitive(before), 'there is a before to compare a filling with')
-    robot.press('button', '_Insert')
-    recipe = wait_for(lambda: len(robot.ask('names(canvas)')) > layers and robot.ask('recipe(canvas.get_layers()[0])'),
-                      'the filling as a layer')
-    tap.check('mask' in recipe and recipe['seed'] == 31, 'a filling is inserted, with its source in the recipe')
+    tap.check('mask' in insert(robot, 31), 'a filling is inserted, with its source in the recipe')
+    undo(robot, untouched, 'a filling')
+    insert(robot, 31)
 
 
 def check_variation(robot):
@@ -265,7 +282,10 @@ def check_variation(robot):
     wait_for(lambda: strength.get_description() == robot.word('Similar layout'), 'the strength in words')
     paint(robot, 32)
     screenshot(robot.picture('varied'), robot.dialog)
-    tap.check(is_sensitive(robot.button('_Insert')), 'a layer is varied')
+    untouched = look(robot)
+    recipe = insert(robot, 32)
+    tap.check('source' in recipe and 'mask' not in recipe, 'a layer is varied, with its source in the recipe', recipe)
+    undo(robot, untouched, 'a variation')
     choose_mode(robot, 0)
 
 
