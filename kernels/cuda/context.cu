@@ -77,6 +77,7 @@ open_device (SwittiKernelContext *context, int device)
 {
   SwittiCudaRuntime *runtime = context->runtime;
   SwittiKernelStatus status;
+  cudaDeviceProp properties;
   int n_devices = 0;
 
   status = switti_cuda_check (context, cudaGetDeviceCount (&n_devices), "looking for CUDA devices");
@@ -87,6 +88,10 @@ open_device (SwittiKernelContext *context, int device)
                              n_devices);
   runtime->device = device;
   status = switti_cuda_check (context, cudaSetDevice (device), "opening the device");
+  if (status == SWITTI_KERNEL_OK)
+    status = switti_cuda_check (context, cudaGetDeviceProperties (&properties, device), "looking at the device");
+  if (status == SWITTI_KERNEL_OK)
+    runtime->n_processors = properties.multiProcessorCount > 0 ? properties.multiProcessorCount : 1;
   if (status == SWITTI_KERNEL_OK)
     status = switti_cuda_check (context, cudaStreamCreateWithFlags (&runtime->stream, cudaStreamNonBlocking),
                                 "making a stream");

@@ -62,6 +62,37 @@ SwittiKernelStatus switti_cuda_conv_simt (SwittiKernelContext *context, const Co
                                           SwittiDtype w_dtype, SwittiDtype d_dtype, const void *x, const void *packed,
                                           const float *bias, const void *residual, void *d);
 
+/* -- conv2d-mma.cu, conv2d-few-channels.cu: bf16 on tensor cores --------------------------------------------------- */
+
+/* Positions and channels of a block. */
+enum ConvTile
+{
+  CONV_TILE_LARGE,
+  CONV_TILE_WIDE,
+  CONV_TILE_MIDDLE,
+  CONV_TILE_SQUARE,
+  CONV_TILE_SMALL,
+  CONV_TILE_NARROW,
+  CONV_N_TILES,
+};
+
+/* Whether the kernel for tensor cores takes a convolution; x and packed weights must then be aligned to 16 bytes. */
+bool switti_cuda_conv_takes_mma (const ConvShape &shape, const SwittiConv *conv);
+ConvTile switti_cuda_conv_choose_tile (const ConvShape &shape, int n_processors);
+SwittiKernelStatus switti_cuda_conv_mma (SwittiKernelContext *context, const ConvShape &shape, ConvTile tile,
+                                         SwittiDtype d_dtype, const void *x, const void *packed, const float *bias,
+                                         const void *residual, void *d);
+/* From few input channels, of any alignment. */
+bool switti_cuda_conv_is_from_few (const ConvShape &shape, const SwittiConv *conv);
+SwittiKernelStatus switti_cuda_conv_from_few (SwittiKernelContext *context, const ConvShape &shape, SwittiDtype d_dtype,
+                                              const void *x, const void *packed, const float *bias,
+                                              const void *residual, void *d);
+/* To few output channels; aligned as for conv_mma. */
+bool switti_cuda_conv_is_to_few (const ConvShape &shape, const SwittiConv *conv);
+SwittiKernelStatus switti_cuda_conv_to_few (SwittiKernelContext *context, const ConvShape &shape, SwittiDtype d_dtype,
+                                            const void *x, const void *packed, const float *bias, const void *residual,
+                                            void *d);
+
 /* Bit ky: whether tap `tap` of a phase sums the kernel's row ky. */
 __host__ __device__ inline uint32_t
 tap_rows (const ConvAxis &axis, int phase, int tap)

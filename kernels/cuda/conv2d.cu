@@ -16,13 +16,33 @@
 /* Elements between the rows of a tile: 4 more than it has, against bank conflicts. */
 #define TILE_STRIDE 68
 
+enum ConvKernel
+{
+  CONV_SIMT,
+  CONV_MMA,
+  CONV_FROM_FEW,
+  CONV_TO_FEW,
+};
+
 struct SwittiConvPlan
 {
   SwittiConv conv;
   ConvShape shape;
+  ConvKernel kernel;
+  ConvTile tile; /* of CONV_MMA */
 };
 
 /* -- planning --------------------------------------------------------------------------------------------------- */
+
+static ConvKernel
+choose_kernel (const ConvShape &shape, const SwittiConv *conv)
+{
+  if (switti_cuda_conv_is_to_few (shape, conv))
+    return CONV_TO_FEW;
+  if (switti_cuda_conv_takes_mma (shape, conv))
+    return CONV_MMA;
+  return switti_cuda_conv_is_from_few (shape, conv) ? CONV_FROM_FEW : CONV_SIMT;
+}
 
 SwittiKernelStatus
 switti_cuda_conv_plan (SwittiKernelContext *context, const SwittiConv *conv, SwittiConvPlan **plan)
@@ -37,6 +57,8 @@ switti_cuda_conv_plan (SwittiKernelContext *context, const SwittiConv *conv, Swi
     return switti_cuda_fail (context, SWITTI_KERNEL_OUT_OF_MEMORY, "no memory is left for the plan of a convolution");
   self->conv = *conv;
   self->shape = shape;
+  self->kernel = choose_kernel (shape, conv);
+  self->tile = switti_cuda_conv_choose_tile (shape, context->runtime->n_processors);
   *plan = self;
   return SWITTI_KERNEL_OK;
 }
@@ -91,7 +113,7 @@ convolve (ConvShape shape, const X *x, const W *weight, const float *bias, const
   const W *own_weight
       = weight + ((int64_t) blockIdx.z * shape.c_out + first_channel + own_row) * taps * shape.c_padded;
   const bool has_weight = first_channel + own_row < shape.c_out;
-  float sum[LANE][LANE] = {}, a[LANE], b[LANE];
+  float total[LANE][LANE] = {}, sum[LANE][LANE] = {}, a[LANE], b[LANE];
 
   for (int tap = 0; tap < taps; tap++)
     {
@@ -120,6 +142,14 @@ convolve (ConvShape shape, const X *x, const W *weight, const float *bias, const
                   sum[i][j] += a[i] * b[j];
             }
         }
+      /* What is added to a large sum loses bits: each tap has its own. */
+#pragma unroll
+      for (int i = 0; i < LANE; i++)
+        for (int j = 0; j < LANE; j++)
+          {
+            total[i][j] += sum[i][j];
+            sum[i][j] = 0.0f;
+          }
     }
 #pragma unroll
   for (int i = 0; i < LANE; i++)
@@ -130,7 +160,7 @@ convolve (ConvShape shape, const X *x, const W *weight, const float *bias, const
           const int channel = first_channel + column + j;
           if (at < 0 || channel >= shape.c_out)
             continue;
-          float value = sum[i][j];
+          float value = total[i][j];
           value += bias != nullptr ? load (bias, channel) : 0.0f;
           value += residual != nullptr ? load (residual, at * shape.c_out + channel) : 0.0f;
           store (d, at * shape.c_out + channel, value);
@@ -181,6 +211,13 @@ switti_cuda_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, cons
                   const float *bias, const void *residual, void *d)
 {
   const SwittiConv *c = &plan->conv;
+  const bool aligned = (reinterpret_cast<uintptr_t> (x) | reinterpret_cast<uintptr_t> (packed)) % 16 == 0;
 
+  if (plan->kernel == CONV_MMA && aligned)
+    return switti_cuda_conv_mma (context, plan->shape, plan->tile, c->d_dtype, x, packed, bias, residual, d);
+  if (plan->kernel == CONV_TO_FEW && aligned)
+    return switti_cuda_conv_to_few (context, plan->shape, c->d_dtype, x, packed, bias, residual, d);
+  if (plan->kernel == CONV_FROM_FEW)
+    return switti_cuda_conv_from_few (context, plan->shape, c->d_dtype, x, packed, bias, residual, d);
   return switti_cuda_conv_simt (context, plan->shape, c->x_dtype, c->w_dtype, c->d_dtype, x, packed, bias, residual, d);
 }

@@ -40,6 +40,15 @@ launch_kernel (const char *, void (*kernel) (Parameters...), dim3 grid, dim3 blo
     static cudaError_t
     with (void (*function) (Parameters...), dim3 g, dim3 b, size_t bytes, cudaStream_t s, Parameters... values)
     {
+      /* More than a block has without asking. */
+      if (bytes > 48 * 1024)
+        {
+          const cudaError_t error
+              = cudaFuncSetAttribute (reinterpret_cast<const void *> (function),
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int> (bytes));
+          if (error != cudaSuccess)
+            return error;
+        }
       void *addresses[] = { const_cast<void *> (static_cast<const void *> (&values))... };
       return cudaLaunchKernel (reinterpret_cast<const void *> (function), g, b, addresses, bytes, s);
     }

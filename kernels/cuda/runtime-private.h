@@ -27,6 +27,7 @@ struct SwittiCudaProducts;
 struct SwittiCudaRuntime
 {
   int device;
+  int n_processors; /* multiprocessors */
   cudaStream_t stream;
   void *staging[2];
   cudaEvent_t staged[2]; /* when a buffer is free again */

@@ -50,9 +50,8 @@ case_clear (Case *c)
 }
 
 static void
-case_run (SwittiKernelContext *context, Case *c, gboolean with_bias)
+case_run_on (const SwittiKernels *kernels, SwittiKernelContext *context, Case *c, gboolean with_bias)
 {
-  const SwittiKernels *kernels = test_kernels ();
   SwittiConvPlan *plan = NULL;
   gsize bytes = kernels->conv_packed_bytes (context, &c->conv);
   Operand packed = { 0 };
@@ -68,6 +67,12 @@ case_run (SwittiKernelContext *context, Case *c, gboolean with_bias)
                    ==, SWITTI_KERNEL_OK);
   kernels->conv_plan_free (context, plan);
   operand_clear (&packed);
+}
+
+static void
+case_run (SwittiKernelContext *context, Case *c, gboolean with_bias)
+{
+  case_run_on (test_kernels (), context, c, with_bias);
 }
 
 /* Output (b, y, x, o) by the definition, with the sum of absolute terms beside it. */
@@ -250,6 +255,107 @@ test_upsample (void)
     }
 }
 
+/* Shapes for each of the tensor cores' tiles on CUDA: full ones and the last, partial ones; channels that fill no step, or
+ * several; fewer outputs than a row of a tile. */
+static void
+test_tiles (void)
+{
+  static const struct
+  {
+    gint64 height, width, c_in, c_out;
+    int kernel, stride;
+    gboolean upsample;
+  } shapes[] = {
+    { 13, 39, 40, 160, 3, 1, FALSE }, { 13, 20, 8, 128, 3, 1, FALSE }, { 10, 10, 24, 80, 1, 1, FALSE },
+    { 5, 21, 32, 64, 3, 1, FALSE },   { 1, 11, 160, 33, 3, 1, FALSE }, { 11, 1, 16, 3, 3, 1, FALSE },
+    { 12, 13, 64, 3, 3, 1, FALSE },   { 17, 9, 24, 40, 3, 2, FALSE },  { 9, 12, 40, 5, 1, 2, FALSE },
+    { 7, 5, 32, 24, 3, 1, TRUE },     { 1, 1, 8, 8, 3, 1, TRUE },      { 6, 7, 16, 70, 1, 1, TRUE },
+    { 9, 17, 40, 8, 3, 1, FALSE },    { 10, 13, 3, 90, 3, 1, FALSE },  { 9, 8, 3, 20, 3, 2, FALSE },
+    { 4, 3, 5, 17, 3, 1, TRUE },      { 3, 5, 30, 16, 1, 1, FALSE },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (shapes); i++)
+    {
+      SwittiConv conv = same (shapes[i].height, shapes[i].width, shapes[i].c_in, shapes[i].c_out, shapes[i].kernel);
+
+      conv.stride = shapes[i].stride;
+      conv.upsample = shapes[i].upsample;
+      if (conv.stride == 2)
+        conv.pad_top = conv.pad_left = 0;
+      conv.x_dtype = conv.w_dtype = SWITTI_DTYPE_BF16;
+      conv.d_dtype = float_dtypes[i % 2];
+      conv.residual = i % 3 != 0;
+      conv.batch = i % 4 == 1 ? 2 : 1;
+      check_everywhere (&conv, i % 5 != 0);
+    }
+}
+
+#if defined(SWITTI_TEST_CUDA_ON_HOST)
+/* Root of the mean squared error against float64, and the largest difference from `twin` unless NULL, both relative to
+ * the root of the mean square. */
+static double
+case_error (const Case *c, const double *twin, double *difference)
+{
+  const SwittiConv *v = &c->conv;
+  double squares = 0.0, errors = 0.0, largest = 0.0;
+  gsize at = 0;
+
+  for (gint64 b = 0; b < v->batch; b++)
+    for (gint64 y = 0; y < c->out_height; y++)
+      for (gint64 x = 0; x < c->out_width; x++)
+        for (gint64 o = 0; o < v->c_out; o++, at++)
+          {
+            double magnitude, got = test_load (v->d_dtype, c->d.data, at);
+            double expected = expected_at (c, b, y, x, o, &magnitude) + c->bias.value[o] + c->residual.value[at];
+
+            squares += expected * expected;
+            errors += (got - expected) * (got - expected);
+            largest = twin != NULL ? MAX (largest, fabs (got - twin[at])) : 0.0;
+          }
+  *difference = largest / sqrt (squares / (double) at);
+  return sqrt (errors / squares);
+}
+
+/* float32 as near as 1e-5 to the CPU, and bf16 no more than twice as far as it from the truth. */
+static void
+test_twin (void)
+{
+  SwittiConv convs[] = { same (9, 11, 160, 40, 3), same (5, 6, 24, 160, 3), same (13, 7, 8, 24, 3),
+                         same (6, 9, 40, 8, 1),    same (7, 5, 64, 40, 3),  same (12, 9, 40, 3, 3),
+                         same (9, 14, 3, 40, 3) };
+  SwittiKernelContext *context = test_context (NULL, 1), *twin_context = NULL;
+
+  convs[4].upsample = true;
+  convs[5].stride = 2;
+  g_assert_cmpint (switti_kernels_cpu ()->context_new (NULL, &twin_context), ==, SWITTI_KERNEL_OK);
+  for (gsize i = 0; i < 2 * G_N_ELEMENTS (convs); i++)
+    {
+      SwittiConv conv = convs[i / 2];
+      double error, twin_error, difference;
+      Case c;
+
+      conv.x_dtype = conv.w_dtype = conv.d_dtype = float_dtypes[i % 2];
+      conv.residual = true;
+      c = case_new (&conv, 11);
+      case_run_on (switti_kernels_cpu (), twin_context, &c, TRUE);
+      g_autofree double *twin = g_new (double, d_count (&c));
+      for (gsize j = 0; j < d_count (&c); j++)
+        twin[j] = test_load (conv.d_dtype, c.d.data, j);
+      twin_error = case_error (&c, NULL, &difference);
+      case_run (context, &c, TRUE);
+      error = case_error (&c, twin, &difference);
+      g_test_message ("%zu: off by %.3g, the CPU by %.3g, largest difference %.3g", i, error, twin_error, difference);
+      if (conv.d_dtype == SWITTI_DTYPE_F32)
+        g_assert_cmpfloat (difference, <=, 1e-5);
+      else
+        g_assert_cmpfloat (error, <=, 2.0 * twin_error);
+      case_clear (&c);
+    }
+  switti_kernels_cpu ()->context_free (twin_context);
+  test_kernels ()->context_free (context);
+}
+#endif
+
 /* Each image's map has the same bits alone and in a batch, with 1, 2 and 5 threads. */
 static void
 test_reproducible (void)
@@ -346,6 +452,10 @@ main (int argc, char **argv)
   g_test_add_func ("/conv2d/stride", test_stride);
   g_test_add_func ("/conv2d/padding", test_padding);
   g_test_add_func ("/conv2d/upsample", test_upsample);
+  g_test_add_func ("/conv2d/tiles", test_tiles);
+#if defined(SWITTI_TEST_CUDA_ON_HOST)
+  g_test_add_func ("/conv2d/twin", test_twin);
+#endif
   g_test_add_func ("/conv2d/batch", test_batch);
   g_test_add_func ("/conv2d/reproducible", test_reproducible);
   g_test_add_func ("/conv2d/invalid", test_invalid);
