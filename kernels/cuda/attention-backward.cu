@@ -5,12 +5,12 @@
  * Three kernels: each query's statistics, into the scratch; gradients of a tile of queries, which goes through the
  * keys; gradients of a tile of keys, which goes through the queries. Scores and weights are made again in each, so
  * that nothing is added by two blocks and sums have one order. Wide heads are divided among blocks as in attention.cu.
+ * What tensor cores can do is attention-mma-backward.cu's.
  */
 #include "runtime-private.h"
 
 #include "attention-private.h"
 
-#define MAX_HEAD 65536
 /* Tiles of columns that a block has of wide heads; the kernel of keys has two sums of each. */
 #define QUERY_COLUMNS 4
 #define KEY_COLUMNS 2
@@ -260,15 +260,15 @@ has_vectors (const BackwardOperands<T> &op)
 template <typename T>
 static SwittiKernelStatus
 backward_of (SwittiKernelContext *context, const SwittiAttentionBackward *backward, const int32_t *key_length,
-             const void *q, const void *k, const void *v, const void *out, const void *dout, void *dq, float *dk,
-             float *dv, float *scratch)
+             const AttentionGradients &g)
 {
   const SwittiAttention *a = &backward->attention;
   const int64_t queries = a->batch * a->heads * a->n;
+  float *scratch = static_cast<float *> (g.scratch);
   const BackwardOperands<T> op = { attention_shape (a), backward->dout, backward->dq, backward->dk, backward->dv,
-                                   key_length, static_cast<const T *> (q), static_cast<const T *> (k),
-                                   static_cast<const T *> (v), static_cast<const T *> (out),
-                                   static_cast<const T *> (dout), static_cast<T *> (dq), dk, dv,
+                                   key_length, static_cast<const T *> (g.q), static_cast<const T *> (g.k),
+                                   static_cast<const T *> (g.v), static_cast<const T *> (g.out),
+                                   static_cast<const T *> (g.dout), static_cast<T *> (g.dq), g.dk, g.dv,
                                    { scratch, scratch + queries, scratch + 2 * queries } };
   const bool narrow = a->d <= TILE;
 
@@ -280,12 +280,15 @@ backward_of (SwittiKernelContext *context, const SwittiAttentionBackward *backwa
                 : run_backward<false, QUERY_COLUMNS> (context, a->batch, op);
 }
 
+/* Enough for whichever kernels the operands will be fit for. */
 static size_t
 attention_backward_scratch_bytes (SwittiKernelContext *, const SwittiAttentionBackward *backward)
 {
   const SwittiAttention *a = &backward->attention;
+  const size_t tiles = switti_cuda_attention_backward_mma_scratch (a);
+  const size_t statistics = (size_t) a->batch * (size_t) a->heads * (size_t) a->n * 3 * sizeof (float);
 
-  return (size_t) a->batch * (size_t) a->heads * (size_t) a->n * 3 * sizeof (float);
+  return tiles > statistics ? tiles : statistics;
 }
 
 static SwittiKernelStatus
@@ -293,14 +296,16 @@ attention_backward (SwittiKernelContext *context, const SwittiAttentionBackward 
                     const void *q, const void *k, const void *v, const void *out, const void *dout, void *dq, float *dk,
                     float *dv, void *scratch)
 {
+  const AttentionGradients gradients = { q, k, v, out, dout, dq, dk, dv, scratch };
   const SwittiAttention *a = &backward->attention;
-  float *statistics = static_cast<float *> (scratch);
 
-  if (a->d > MAX_HEAD || a->heads > 65535 || a->batch > 65535 || a->n > INT32_MAX || a->m > INT32_MAX)
+  if (a->d > MAX_HEAD || a->heads > 65535 || a->batch > 65535 || a->n > MAX_POSITIONS || a->m > MAX_POSITIONS)
     return SWITTI_KERNEL_INVALID;
+  if (switti_cuda_attention_backward_has_mma (backward, gradients))
+    return switti_cuda_attention_backward_mma (context, backward, key_length, gradients);
   if (a->dtype == SWITTI_DTYPE_BF16)
-    return backward_of<Bf16> (context, backward, key_length, q, k, v, out, dout, dq, dk, dv, statistics);
-  return backward_of<float> (context, backward, key_length, q, k, v, out, dout, dq, dk, dv, statistics);
+    return backward_of<Bf16> (context, backward, key_length, gradients);
+  return backward_of<float> (context, backward, key_length, gradients);
 }
 
 void

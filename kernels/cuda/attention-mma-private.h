@@ -104,6 +104,17 @@ pack_left (uint32_t (&a)[4], const float (&product)[COLUMNS][4], int step)
   a[3] = pack_bf16 (product[2 * step + 1][2], product[2 * step + 1][3]);
 }
 
+/* What that loses: the product less its bf16 in `a`. */
+template <int COLUMNS>
+__device__ __forceinline__ void
+pack_rest (uint32_t (&rest)[4], const float (&product)[COLUMNS][4], int step, const uint32_t (&a)[4])
+{
+#pragma unroll
+  for (int r = 0; r < 4; r++)
+    rest[r] = pack_bf16 (product[2 * step + r / 2][r % 2 * 2] - __uint_as_float (a[r] << 16),
+                         product[2 * step + r / 2][r % 2 * 2 + 1] - __uint_as_float (a[r] & 0xffff0000u));
+}
+
 /* Over the four threads that have a row of a product. */
 __device__ __forceinline__ float
 quad_max (float value)

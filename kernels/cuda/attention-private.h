@@ -11,6 +11,10 @@
 
 #include "switti-kernels.h"
 
+/* What a launch takes: more is refused. Positions are counted in 32 bits, with a tile to spare. */
+#define MAX_HEAD 65536
+#define MAX_POSITIONS (INT32_MAX - 1024)
+
 #define TILE 64
 #define TILE_THREADS 256
 #define TILE_DEPTH 16
@@ -46,6 +50,24 @@ bool switti_cuda_attention_has_mma (const SwittiAttention *a, const void *q, con
 SwittiKernelStatus switti_cuda_attention_mma (SwittiKernelContext *context, const SwittiAttention *a,
                                               const int32_t *group_index, const int32_t *key_length, const void *q,
                                               const void *k, const void *v, void *out);
+
+/* -- attention-mma-backward.cu ------------------------------------------------------------------------------------- */
+
+/* What the op is given. */
+struct AttentionGradients
+{
+  const void *q, *k, *v, *out, *dout;
+  void *dq;
+  float *dk, *dv;
+  void *scratch;
+};
+
+bool switti_cuda_attention_backward_has_mma (const SwittiAttentionBackward *backward,
+                                             const AttentionGradients &gradients);
+size_t switti_cuda_attention_backward_mma_scratch (const SwittiAttention *a);
+SwittiKernelStatus switti_cuda_attention_backward_mma (SwittiKernelContext *context,
+                                                       const SwittiAttentionBackward *backward,
+                                                       const int32_t *key_length, const AttentionGradients &gradients);
 
 /* -- on the device ------------------------------------------------------------------------------------------------- */
 

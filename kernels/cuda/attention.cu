@@ -10,8 +10,6 @@
 
 #include "attention-private.h"
 
-#define MAX_HEAD 65536
-
 template <bool VECTOR, int COLUMNS, typename T>
 __global__ void __launch_bounds__ (TILE_THREADS)
 attend (AttentionShape shape, const int32_t *group_index, const int32_t *key_length, const T *q, const T *k, const T *v,
@@ -104,7 +102,7 @@ static SwittiKernelStatus
 attention (SwittiKernelContext *context, const SwittiAttention *a, const int32_t *group_index,
            const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
 {
-  if (a->d > MAX_HEAD || a->heads > 65535 || a->batch > 65535 || a->n > INT32_MAX || a->m > INT32_MAX)
+  if (a->d > MAX_HEAD || a->heads > 65535 || a->batch > 65535 || a->n > MAX_POSITIONS || a->m > MAX_POSITIONS)
     return SWITTI_KERNEL_INVALID;
   if (switti_cuda_attention_has_mma (a, q, k, v, out))
     return switti_cuda_attention_mma (context, a, group_index, key_length, q, k, v, out);
