@@ -328,7 +328,8 @@ DEVICE (dispatch_adamw) (SwittiKernelContext *context, const SwittiAdamw *adamw,
   Call call = begin (context, SWITTI_KERNEL_OP_OPTIMIZER, "adamw");
 
   if (adamw == NULL || plan == NULL || !plan->has_parameters || !(adamw->correction1 > 0.0f)
-      || !(adamw->correction2 > 0.0f) || (plan->has_copies && adamw->copy_dtype != SWITTI_DTYPE_BF16))
+      || !(adamw->correction2 > 0.0f)
+      || (plan->has_copies && adamw->copy_dtype != SWITTI_DTYPE_BF16 && adamw->copy_dtype != SWITTI_DTYPE_F16))
     return invalid (&call);
   return end (&call, context->ops.adamw (context, adamw, plan), 0.0, 28.0 * plan->n_elements);
 }

@@ -15,13 +15,21 @@
 /* -- products -------------------------------------------------------------------------------------------------- */
 
 static bool
+gemm_dtypes_are_valid (const SwittiGemm *g)
+{
+  if (g->a_dtype == SWITTI_DTYPE_F16 || g->b_dtype == SWITTI_DTYPE_F16)
+    return g->a_dtype == g->b_dtype && g->d_dtype == SWITTI_DTYPE_F32 && !g->b_packed;
+  return is_float (g->a_dtype) && is_float (g->b_dtype) && is_float (g->d_dtype);
+}
+
+static bool
 gemm_is_valid (const SwittiGemm *g)
 {
   if (g->m < 1 || g->n < 1 || g->k < 1 || g->m > MAX_DIMENSION || g->n > MAX_DIMENSION || g->k > MAX_DIMENSION)
     return false;
   if (g->row_group < 1 || g->m % g->row_group != 0)
     return false;
-  if (!is_float (g->a_dtype) || !is_float (g->b_dtype) || !is_float (g->d_dtype))
+  if (!gemm_dtypes_are_valid (g))
     return false;
   if (g->lda < (g->a_is_km ? g->m : g->k) || g->ldd < g->n)
     return false;

@@ -105,8 +105,8 @@ typedef struct
   int64_t m, n, k;
   int64_t row_group;        /* m is a multiple; rows of one image. The bits of a row do not depend on m / row_group */
   int64_t lda, ldb, ldd;    /* elements; ldb is ignored when b_packed */
-  SwittiDtype a_dtype;      /* F32 or BF16 */
-  SwittiDtype b_dtype;      /* F32 or BF16 */
+  SwittiDtype a_dtype;      /* F32 or BF16; or both operands F16, with a float32 D and without b_packed */
+  SwittiDtype b_dtype;      /* F32, BF16 or F16 */
   SwittiDtype d_dtype;      /* F32 or BF16 */
   bool a_is_km, b_is_kn;
   bool b_packed;            /* B was made by gemm_pack for this n, k, b_dtype */
@@ -290,7 +290,7 @@ typedef struct
   float correction1, correction2; /* 1 - beta^step */
   float gradient_scale;           /* clipping */
   float average_decay;
-  SwittiDtype copy_dtype; /* BF16 */
+  SwittiDtype copy_dtype; /* BF16 or F16 */
 } SwittiAdamw;
 
 typedef enum

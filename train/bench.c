@@ -14,6 +14,7 @@
 #include "switti-device-private.h"
 #include "switti-error.h"
 #include "switti-random-private.h"
+#include "switti-training-product-private.h"
 #include "switti-transformer-private.h"
 #include "train.h"
 
@@ -140,7 +141,7 @@ make (Bench *self, GError **error)
 
   if (!make_config (self, error))
     return FALSE;
-  self->dtype = self->options.fp16 == 2 ? SWITTI_DTYPE_BF16 : SWITTI_DTYPE_F32;
+  self->dtype = switti_training_options_get_dtype (&self->options);
   self->device = switti_device_new (self->options.device != NULL ? self->options.device : "auto",
                                     self->options.threads, error);
   if (self->device == NULL)
@@ -187,7 +188,8 @@ take_step (Bench *self, double *seconds, double *cpu_seconds, GError **error)
 static void
 measure_ceiling (Bench *self)
 {
-  const double gflops = switti_ceiling_measure (switti_device_get_n_threads (self->device), self->dtype);
+  const double gflops = switti_ceiling_measure (switti_device_get_n_threads (self->device),
+                                                switti_training_activations (self->dtype));
 
   self->ceiling_gflops = MAX (self->ceiling_gflops, gflops);
 }
@@ -275,7 +277,10 @@ print_report (Bench *self)
 
   json_object_set_string_member (object, "device_description", switti_device_get_description (self->device));
   json_object_set_int_member (object, "threads", switti_device_get_n_threads (self->device));
-  json_object_set_string_member (object, "dtype", self->dtype == SWITTI_DTYPE_BF16 ? "bf16" : "f32");
+  json_object_set_string_member (object, "dtype",
+                                 self->dtype == SWITTI_DTYPE_BF16  ? "bf16"
+                                 : self->dtype == SWITTI_DTYPE_F16 ? "f16"
+                                                                   : "f32");
   json_object_set_int_member (object, "depth", self->config.depth);
   json_object_set_int_member (object, "width", self->config.width);
   json_object_set_int_member (object, "resolution", self->config.resolution);

@@ -8,6 +8,7 @@
 #include "train.h"
 
 #include <glib/gi18n.h>
+#include <math.h>
 
 /* Pixels of a side for each position: the published names of scales are their sides in pixels. */
 #define PIXELS_PER_LATENT 16
@@ -194,7 +195,13 @@ train_events_step (TrainEvents *self, gint64 step, const SwittiStepReport *repor
   add (&curves, "AR_opt_lr/lr_max/sche_tlr", report->rate);
   add (&curves, "AR_opt_wd/wd_max/sche_twd", report->decay);
   add (&curves, "AR_opt_wd/wd_min/sche_twd", 0); /* of what does not decay */
-  add (&curves, "AR_opt_grad/grad/grad_norm", report->gradient_norm);
+  if (isfinite (report->gradient_norm))
+    add (&curves, "AR_opt_grad/grad/grad_norm", report->gradient_norm);
+  if (report->loss_scale > 0)
+    {
+      add (&curves, "AR_opt_grad/fp16/scale", report->loss_scale);
+      add (&curves, "AR_opt_grad/fp16/skipped", (double) report->skipped);
+    }
   if (self->options->tclip > 0)
     add (&curves, "AR_opt_grad/grad/grad_clip", self->options->tclip);
   return write_curves (self, &curves, step, error);

@@ -225,6 +225,11 @@ train_log_step (TrainLog *self, gint64 step, const SwittiStepReport *report, GEr
   g_string_append_printf (line, "{\"step\":%" G_GINT64_FORMAT, step);
   add_number (line, "loss", report->loss.loss);
   add_number (line, "grad_norm", report->gradient_norm);
+  if (report->loss_scale > 0)
+    {
+      add_number (line, "scale", report->loss_scale);
+      add_number (line, "skipped", (double) report->skipped);
+    }
   add_number (line, "lr", report->rate);
   add_number (line, "wd", report->decay);
   add_number (line, "tokens_per_s", self->tokens / MAX (self->seconds, 1e-9));

@@ -73,6 +73,7 @@ struct _SwittiGradients
   gsize pos_start, lvl_embed, positions, crop_embed;
   SwittiTrainingBlock *blocks;
   SwittiTrainingProduct products[SWITTI_N_PRODUCTS];
+  SwittiTrainingHalves halves; /* NULL where products are not float16 */
 
   SwittiWorkspace *workspace;
   SwittiGradientArray *array; /* of the parameters' gradients */

@@ -4,6 +4,8 @@
  */
 #include "switti-gradients-parts-private.h"
 
+#include <string.h>
+
 /* -- parameters ------------------------------------------------------------------------------------------------ */
 
 static gsize
@@ -74,40 +76,53 @@ switti_gradients_find_parameters (SwittiGradients *self)
 
 /* -- products -------------------------------------------------------------------------------------------------- */
 
-static gboolean
-plan_products (SwittiGradients *self, GError **error)
+/* What a product is asked for. */
+typedef struct
+{
+  SwittiProduct product;
+  gint64 rows, row_group, n, k;
+  SwittiDtype x_dtype, w_dtype, y_dtype, dy_dtype;
+  gboolean wants_input;
+} ProductShape;
+
+static void
+list_products (const SwittiGradients *self, ProductShape list[SWITTI_N_PRODUCTS])
 {
   const SwittiTransformerConfig *config = self->config;
-  const SwittiDtype t = self->dtype, f32 = SWITTI_DTYPE_F32;
+  const SwittiDtype t = self->dtype, f32 = SWITTI_DTYPE_F32, w = switti_parameters_get_dtype (self->parameters);
   const gint64 b = self->options.batch, c = config->width, f = config->ffn_hidden, v = config->vocab;
   const gint64 rows = self->rows, l = self->length, text = SWITTI_TEXT_LENGTH, chunk = self->options.loss_rows;
-  const struct
-  {
-    SwittiProduct product;
-    gint64 rows, row_group, n, k;
-    SwittiDtype x_dtype, w_dtype, y_dtype, dy_dtype;
-    gboolean wants_input;
-  } list[] = {
+  const ProductShape shapes[SWITTI_N_PRODUCTS] = {
     { SWITTI_PRODUCT_WORD_EMBED, rows, l, c, config->latent, f32, f32, f32, f32, FALSE },
     { SWITTI_PRODUCT_TEXT_POOLER, b, 1, c, config->pooled_dim, f32, f32, f32, f32, self->options.text_gradients },
     { SWITTI_PRODUCT_CROP_PROJ, config->crop_cond ? b : 0, 1, c, c, f32, f32, f32, f32, FALSE },
-    { SWITTI_PRODUCT_ADA_LIN, b, 1, SWITTI_N_MODULATIONS * c, c, t, t, f32, f32, TRUE },
-    { SWITTI_PRODUCT_QKV, rows, l, 3 * c, c, t, t, t, t, TRUE },
-    { SWITTI_PRODUCT_SQUARE, rows, l, c, c, t, t, t, t, TRUE },
-    { SWITTI_PRODUCT_TO_KV, b * text, text, 2 * c, config->context_dim, t, t, t, t, TRUE },
-    { SWITTI_PRODUCT_FFN_IN, rows, l, config->swiglu ? 2 * f : f, c, t, t, t, t, TRUE },
-    { SWITTI_PRODUCT_FFN_OUT, rows, l, c, f, t, t, t, t, TRUE },
-    { SWITTI_PRODUCT_HEAD_ADA_LIN, b, 1, 2 * c, c, t, t, f32, f32, TRUE },
-    { SWITTI_PRODUCT_HEAD, chunk, 1, v, c, t, t, f32, t, TRUE },
-    { SWITTI_PRODUCT_HEAD_LAST, rows % chunk, 1, v, c, t, t, f32, t, TRUE },
+    { SWITTI_PRODUCT_ADA_LIN, b, 1, SWITTI_N_MODULATIONS * c, c, t, w, f32, f32, TRUE },
+    { SWITTI_PRODUCT_QKV, rows, l, 3 * c, c, t, w, t, t, TRUE },
+    { SWITTI_PRODUCT_SQUARE, rows, l, c, c, t, w, t, t, TRUE },
+    { SWITTI_PRODUCT_TO_KV, b * text, text, 2 * c, config->context_dim, t, w, t, t, TRUE },
+    { SWITTI_PRODUCT_FFN_IN, rows, l, config->swiglu ? 2 * f : f, c, t, w, t, t, TRUE },
+    { SWITTI_PRODUCT_FFN_OUT, rows, l, c, f, t, w, t, t, TRUE },
+    { SWITTI_PRODUCT_HEAD_ADA_LIN, b, 1, 2 * c, c, t, w, f32, f32, TRUE },
+    { SWITTI_PRODUCT_HEAD, chunk, 1, v, c, t, w, f32, t, TRUE },
+    { SWITTI_PRODUCT_HEAD_LAST, rows % chunk, 1, v, c, t, w, f32, t, TRUE },
   };
 
+  memcpy (list, shapes, sizeof shapes);
+}
+
+static gboolean
+plan_products (SwittiGradients *self, GError **error)
+{
+  ProductShape list[SWITTI_N_PRODUCTS];
+
+  list_products (self, list);
   for (gsize i = 0; i < G_N_ELEMENTS (list); i++)
     {
       SwittiTrainingProduct *product = &self->products[list[i].product];
 
       *product = (SwittiTrainingProduct){ .rows = list[i].rows, .n = list[i].n, .k = list[i].k,
-                                          .w_dtype = list[i].w_dtype, .dy_dtype = list[i].dy_dtype };
+                                          .w_dtype = list[i].w_dtype, .dy_dtype = list[i].dy_dtype,
+                                          .halves = &self->halves };
       if (product->rows > 0
           && !switti_training_product_plan (product, self->device, list[i].row_group, list[i].x_dtype,
                                             list[i].y_dtype, list[i].wants_input, error))
@@ -153,6 +168,26 @@ reserve_inputs (SwittiGradients *self)
   switti_workspace_place (workspace, &self->row_rank, i32, self->rows, 1);
   if (self->options.loss_balance > 0)
     switti_workspace_place (workspace, &self->row_weight, f32, self->rows, 1);
+}
+
+/* Operands of float16 products, the largest of which decide. */
+static void
+reserve_halves (SwittiGradients *self)
+{
+  ProductShape list[SWITTI_N_PRODUCTS];
+  gint64 x = 0, dy = 0;
+
+  list_products (self, list);
+  for (gsize i = 0; i < G_N_ELEMENTS (list); i++)
+    if (list[i].w_dtype == SWITTI_DTYPE_F16)
+      {
+        x = MAX (x, list[i].rows * list[i].k);
+        dy = MAX (dy, list[i].rows * list[i].n);
+      }
+  if (x == 0)
+    return;
+  switti_workspace_place (self->workspace, &self->halves.x, SWITTI_DTYPE_F16, x, 1);
+  switti_workspace_place (self->workspace, &self->halves.dy, SWITTI_DTYPE_F16, dy, 1);
 }
 
 static void
@@ -265,6 +300,7 @@ switti_gradients_plan (SwittiGradients *self, GError **error)
   for (int i = 0; i < (self->options.recompute ? 1 : self->config->depth); i++)
     reserve_saved (self, &self->saved[i]);
   reserve_backward (self);
+  reserve_halves (self);
   switti_gradients_drop_place (self);
   if (!switti_workspace_commit (self->workspace, "the activations of the training", error))
     return FALSE;

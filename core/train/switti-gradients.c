@@ -69,7 +69,7 @@ switti_gradients_new (SwittiParameters *parameters, const SwittiTransformerConfi
   self->config_copy = *config;
   self->config = &self->config_copy;
   self->options = *options;
-  self->dtype = switti_parameters_get_dtype (parameters);
+  self->dtype = switti_training_activations (switti_parameters_get_dtype (parameters));
   for (int s = 0; s < config->schedule.n_scales; s++)
     self->begin[s + 1] = self->begin[s] + (gint64) config->schedule.side[s] * config->schedule.side[s];
   self->length = self->begin[config->schedule.n_scales];

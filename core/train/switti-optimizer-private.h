@@ -23,6 +23,9 @@ SwittiOptimizer *switti_optimizer_new (SwittiParameters *parameters, const Switt
 void switti_optimizer_free (SwittiOptimizer *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiOptimizer, switti_optimizer_free)
 
+/* The gradients are those of the loss times `scale` from now on: they are divided by it. At first 1. */
+void switti_optimizer_set_loss_scale (SwittiOptimizer *self, double scale);
+
 /* 2-norm of all gradients but those of frozen parameters, over all ranks' pieces. `gradients`: a flat device array. */
 gboolean switti_optimizer_measure (SwittiOptimizer *self, const float *gradients, double *norm, GError **error);
 

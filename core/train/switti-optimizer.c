@@ -18,6 +18,7 @@ struct _SwittiOptimizer
   SwittiOptimizerTensor *tensors;
   SwittiOptimizerPlan *plan; /* of them and `gradients`; NULL before a step, or without tensors */
   const float *gradients;
+  double loss_scale;
   guint *index;                   /* which parameter a tensor is of */
   gsize *places;                  /* where it begins in the flat arrays */
   float *first, *second, *average;
@@ -103,6 +104,7 @@ switti_optimizer_new (SwittiParameters *parameters, const SwittiOptimizerOptions
   self->parameters = parameters;
   self->device = g_object_ref (switti_parameters_get_device (parameters));
   self->options = *options;
+  self->loss_scale = 1;
   find_tensors (self);
   if (!allocate (self, error))
     return NULL;
@@ -146,6 +148,13 @@ plan_tensors (SwittiOptimizer *self, const float *gradients, GError **error)
   return TRUE;
 }
 
+void
+switti_optimizer_set_loss_scale (SwittiOptimizer *self, double scale)
+{
+  g_assert (scale > 0);
+  self->loss_scale = scale;
+}
+
 gboolean
 switti_optimizer_measure (SwittiOptimizer *self, const float *gradients, double *norm, GError **error)
 {
@@ -165,7 +174,7 @@ switti_optimizer_measure (SwittiOptimizer *self, const float *gradients, double 
   if (sharding != NULL
       && !switti_collective_all_reduce (sharding->shards, &total, 1, SWITTI_DTYPE_F64, error))
     return FALSE;
-  *norm = sqrt (total);
+  *norm = sqrt (total) / self->loss_scale;
   return TRUE;
 }
 
@@ -193,9 +202,9 @@ switti_optimizer_step (SwittiOptimizer *self, const float *gradients, double nor
     .eps = (float) options->eps,
     .correction1 = (float) (1 - pow (options->beta1, step)),
     .correction2 = (float) (1 - pow (options->beta2, step)),
-    .gradient_scale = 1.0f,
+    .gradient_scale = (float) (1 / self->loss_scale),
     .average_decay = (float) average_decay (self),
-    .copy_dtype = SWITTI_DTYPE_BF16,
+    .copy_dtype = switti_parameters_get_dtype (self->parameters),
   };
 
   if (!isfinite (norm))
@@ -208,7 +217,7 @@ switti_optimizer_step (SwittiOptimizer *self, const float *gradients, double nor
     }
   /* The 1e-6 is the published code's. */
   if (options->clip > 0 && options->clip / (norm + 1e-6) < 1)
-    adamw.gradient_scale = (float) (options->clip / (norm + 1e-6));
+    adamw.gradient_scale = (float) (options->clip / (norm + 1e-6) / self->loss_scale);
   if (!plan_tensors (self, gradients, error))
     return FALSE;
   if (self->n_tensors > 0)

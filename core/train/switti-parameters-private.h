@@ -46,7 +46,7 @@ typedef struct
 
 typedef struct _SwittiParameters SwittiParameters;
 
-/* What a transformer or an image encoder of that configuration has; values are 0. dtype F32 or BF16: of the
+/* What a transformer or an image encoder of that configuration has; values are 0. dtype F32, BF16 or F16: of the
  * activations, so of the weights in products. NULL on failure. */
 SwittiParameters *switti_transformer_parameters_new (SwittiDevice *device, const SwittiTransformerConfig *config,
                                                      SwittiDtype dtype, GError **error);

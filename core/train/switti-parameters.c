@@ -119,7 +119,7 @@ switti_parameters_new (SwittiDevice *device, SwittiDtype dtype, double deviation
 {
   SwittiParameters *self = g_new0 (SwittiParameters, 1);
 
-  g_assert (dtype == SWITTI_DTYPE_F32 || dtype == SWITTI_DTYPE_BF16);
+  g_assert (dtype == SWITTI_DTYPE_F32 || dtype == SWITTI_DTYPE_BF16 || dtype == SWITTI_DTYPE_F16);
   self->device = g_object_ref (device);
   self->dtype = dtype;
   self->deviation = deviation;

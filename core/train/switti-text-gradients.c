@@ -54,6 +54,7 @@ struct _SwittiTextGradients
   Layer *layers;
   Norm final_norm;
   SwittiTrainingProduct products[SWITTI_TEXT_N_LENGTHS][N_PRODUCTS];
+  SwittiTrainingHalves halves; /* NULL where products are not float16 */
 
   SwittiGradientArray *array; /* of the parameters' gradients */
   SwittiWorkspace *workspace;
@@ -126,7 +127,8 @@ plan_products (SwittiTextGradients *self, GError **error)
         const gint64 length = length_of_step (step);
 
         *product = (SwittiTrainingProduct){ .rows = self->batch * length, .n = shapes[p][0], .k = shapes[p][1],
-                                            .w_dtype = self->dtype, .dy_dtype = self->dtype };
+                                            .w_dtype = switti_parameters_get_dtype (self->parameters),
+                                            .dy_dtype = self->dtype, .halves = &self->halves };
         if (!switti_training_product_plan (product, self->device, length, self->dtype, self->dtype, TRUE, error))
           return FALSE;
       }
@@ -206,6 +208,11 @@ plan_memory (SwittiTextGradients *self, GError **error)
     place_layer (self, &self->layers[i], rows);
   switti_workspace_place (workspace, &self->dx, f32, rows, width);
   switti_workspace_place (workspace, &self->dh, t, rows, width);
+  if (switti_parameters_get_dtype (self->parameters) == SWITTI_DTYPE_F16)
+    {
+      switti_workspace_place (workspace, &self->halves.x, SWITTI_DTYPE_F16, rows, MAX (width, mlp));
+      switti_workspace_place (workspace, &self->halves.dy, SWITTI_DTYPE_F16, rows, MAX (3 * width, mlp));
+    }
   switti_workspace_place (workspace, &self->norm_scratch, SWITTI_DTYPE_U8, (gint64) scratch, 1);
   switti_workspace_begin_shared (workspace);
   switti_workspace_place (workspace, &self->d_qkv, t, rows, 3 * width);
@@ -236,7 +243,7 @@ switti_text_gradients_new (SwittiParameters *parameters, const SwittiTextConfig 
   self->parameters = parameters;
   self->device = g_object_ref (switti_parameters_get_device (parameters));
   self->config = *config;
-  self->dtype = switti_parameters_get_dtype (parameters);
+  self->dtype = switti_training_activations (switti_parameters_get_dtype (parameters));
   self->activation = config->quick_gelu ? SWITTI_ACTIVATION_QUICK_GELU : SWITTI_ACTIVATION_GELU_ERF;
   self->batch = batch;
   self->layers = g_new0 (Layer, config->layers);

@@ -28,7 +28,9 @@ typedef struct
 typedef struct
 {
   SwittiTrainingLoss loss;  /* mean of the step's images */
-  double gradient_norm;     /* before clipping */
+  double gradient_norm;     /* before clipping; not finite where the step was left out, for the loss' scale */
+  double loss_scale;        /* of this step; 0: it is not scaled */
+  gint64 skipped;           /* steps left out so far */
   double rate, decay;       /* of this step */
   gint64 tokens;            /* of all ranks */
   gboolean has_diverged;    /* loss or gradient are not finite */
@@ -47,7 +49,8 @@ SwittiCodes *switti_trainer_get_codes (SwittiTrainer *self);
 
 gboolean switti_trainer_begin_step (SwittiTrainer *self, GError **error);
 gboolean switti_trainer_add (SwittiTrainer *self, const SwittiTrainingImages *images, GError **error);
-/* `step` from 0. Where loss or gradient are not finite, nothing has changed, and SWITTI_ERROR_ARGUMENT says so. */
+/* `step` from 0. Where loss or gradient are not finite, and not because of the loss' scale, nothing
+ * has changed, and SWITTI_ERROR_ARGUMENT says so. */
 gboolean switti_trainer_finish_step (SwittiTrainer *self, gint64 step, SwittiStepReport *report, GError **error);
 
 /* Loss of the images with their captions, of which none is dropped, and without label smoothing. images->n must be the

@@ -11,6 +11,7 @@
 #include "switti-text-encoder-private.h"
 #include "switti-text-gradients-private.h"
 #include "switti-tokenizer-private.h"
+#include "switti-training-product-private.h"
 
 #include <glib/gi18n-lib.h>
 #include <inttypes.h>
@@ -63,7 +64,8 @@ make_text (SwittiTrainer *self, GError **error)
     else
       {
         self->text_encoders[i] = switti_text_encoder_new (self->device, &model->text[i],
-                                                          model->text_parts->text_weights[i], model->dtype,
+                                                          model->text_parts->text_weights[i],
+                                                          switti_training_activations (model->dtype),
                                                           self->batch, error);
         if (self->text_encoders[i] == NULL)
           return FALSE;
@@ -337,13 +339,12 @@ add_loss (SwittiTrainer *self, const SwittiTrainingLoss *loss)
 gboolean
 switti_trainer_add (SwittiTrainer *self, const SwittiTrainingImages *images, GError **error)
 {
-  const int n_ranks = switti_training_model_get_n_ranks (self->model);
+  const double parts = self->options->grad_accum * (double) switti_training_model_get_n_ranks (self->model);
   SwittiTrainingBatch batch;
   SwittiTrainingLoss loss;
 
   if (!prepare (self, images, TRUE, &batch, error)
-      || !switti_gradients_add (self->gradients, &batch, 1.0 / (self->options->grad_accum * (double) n_ranks), &loss,
-                                error)
+      || !switti_gradients_add (self->gradients, &batch, self->model->loss_scale.scale / parts, &loss, error)
       || !text_backward (self, error))
     return FALSE;
   add_loss (self, &loss);
@@ -362,6 +363,33 @@ meet (SwittiTrainer *self, SwittiTrainingLoss *loss, GError **error)
          && (self->model->low_rank == NULL
              || switti_low_rank_backward (self->model->low_rank, switti_gradients_get_values (self->gradients), error))
          && switti_training_model_average (self->model, (double *) loss, sizeof *loss / sizeof (double), error);
+}
+
+/* Moves the weights, or leaves the step out where only the loss' scale was too large. */
+static gboolean
+end_step (SwittiTrainer *self, gint64 step, SwittiStepReport *report, GError **error)
+{
+  SwittiLossScale *scale = &self->model->loss_scale;
+  const gboolean is_finite = isfinite (report->gradient_norm);
+
+  report->loss_scale = scale->is_used ? scale->scale : 0;
+  report->has_diverged
+      = !isfinite (report->loss.loss) || (!is_finite && !switti_loss_scale_can_shrink (scale));
+  if (report->has_diverged)
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                   _ ("The training has diverged: at step %" PRId64 " the loss is %g and the gradient's norm "
+                      "%g."),
+                   step + 1, report->loss.loss, report->gradient_norm);
+      return FALSE;
+    }
+  if (is_finite
+      && !switti_training_model_step (self->model, self->flat, report->gradient_norm, report->rate, report->decay,
+                                      error))
+    return FALSE;
+  switti_training_model_update_loss_scale (self->model, is_finite);
+  report->skipped = scale->skipped;
+  return TRUE;
 }
 
 gboolean
@@ -387,17 +415,7 @@ switti_trainer_finish_step (SwittiTrainer *self, gint64 step, SwittiStepReport *
   if (!meet (self, &report->loss, error)
       || !switti_training_model_measure (self->model, self->flat, &report->gradient_norm, error))
     return FALSE;
-  report->has_diverged = !isfinite (report->loss.loss) || !isfinite (report->gradient_norm);
-  if (report->has_diverged)
-    {
-      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
-                   _ ("The training has diverged: at step %" PRId64 " the loss is %g and the gradient's norm "
-                      "%g."),
-                   step + 1, report->loss.loss, report->gradient_norm);
-      return FALSE;
-    }
-  return switti_training_model_step (self->model, self->flat, report->gradient_norm, report->rate, report->decay,
-                                     error);
+  return end_step (self, step, report, error);
 }
 
 gboolean

@@ -103,6 +103,26 @@ load_part (SwittiTrainingModel *model, int part, const char *folder, gboolean ha
          && switti_parameters_refresh (model->parameters[part], error);
 }
 
+/* A checkpoint of a training without one leaves the options'. */
+static gboolean
+load_loss_scale (SwittiTrainingModel *model, JsonObject *object, const char *folder, GError **error)
+{
+  const double scale = json_object_get_double_member_with_default (object, "loss_scale", 0);
+  const gint64 good_steps = json_object_get_int_member_with_default (object, "loss_scale_good_steps", 0);
+  const gint64 skipped = json_object_get_int_member_with_default (object, "skipped_steps", 0);
+
+  if (!json_object_has_member (object, "loss_scale"))
+    return TRUE;
+  if (!(scale >= SWITTI_LOSS_SCALE_MIN && scale <= 0x1p60) || good_steps < 0 || skipped < 0)
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_MODEL_INVALID,
+                   _ ("In “%s”, the loss scale or its counts are outside what they can be."), folder);
+      return FALSE;
+    }
+  switti_training_model_set_loss_scale (model, scale, good_steps, skipped);
+  return TRUE;
+}
+
 gboolean
 switti_checkpoints_load (SwittiTrainingModel *model, const char *folder, SwittiTrainingState *state, GError **error)
 {
@@ -133,7 +153,8 @@ switti_checkpoints_load (SwittiTrainingModel *model, const char *folder, SwittiT
         return FALSE;
       switti_optimizer_set_n_steps (model->optimizers[i], optimizer_steps);
     }
-  if (model->low_rank != NULL && !switti_low_rank_compose (model->low_rank, error))
+  if ((model->low_rank != NULL && !switti_low_rank_compose (model->low_rank, error))
+      || !load_loss_scale (model, object, folder, error))
     return FALSE;
   state->step = step;
   state->samples = json_object_get_int_member_with_default (object, "samples", 0);

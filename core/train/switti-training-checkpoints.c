@@ -27,6 +27,7 @@ typedef struct
   /* Of ranks that have pieces of the above, the first one's: the model that is saved, put together. */
   float *whole[SWITTI_N_PARTS];
   gint64 n_steps[SWITTI_N_PARTS];
+  SwittiLossScale loss_scale;
 } Snapshot;
 
 struct _SwittiCheckpoints
@@ -112,6 +113,7 @@ snapshot_new (const SwittiTrainingModel *model, const SwittiTrainingState *state
   g_autoptr (Snapshot) snapshot = g_new0 (Snapshot, 1);
 
   snapshot->state = *state;
+  snapshot->loss_scale = model->loss_scale;
   for (int i = 0; i < model->n_parts; i++)
     {
       SwittiOptimizer *optimizer = model->optimizers[i];
@@ -173,6 +175,12 @@ state_to_json (SwittiCheckpoints *self, const Snapshot *snapshot)
   json_object_set_int_member (object, "samples", snapshot->state.samples);
   json_object_set_double_member (object, "loss", snapshot->state.loss);
   json_object_set_int_member (object, "optimizer_steps", snapshot->n_steps[0]);
+  if (snapshot->loss_scale.is_used)
+    {
+      json_object_set_double_member (object, "loss_scale", snapshot->loss_scale.scale);
+      json_object_set_int_member (object, "loss_scale_good_steps", snapshot->loss_scale.good_steps);
+      json_object_set_int_member (object, "skipped_steps", snapshot->loss_scale.skipped);
+    }
   json_object_set_int_member (object, "parts", self->model->n_parts);
   json_object_set_int_member (object, "pieces", self->n_pieces);
   json_object_set_boolean_member (object, "has_average", snapshot->average[0] != NULL);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "switti-bundle-private.h"
+#include "switti-loss-scale-private.h"
 #include "switti-low-rank-private.h"
 #include "switti-optimizer-private.h"
 #include "switti-training-options-private.h"
@@ -26,7 +27,8 @@ typedef struct
 {
   SwittiDevice *device;
   SwittiSharding *sharding; /* (nullable): one rank */
-  SwittiDtype dtype; /* of activations */
+  SwittiDtype dtype; /* of products: of activations, but for F16 (switti_training_activations()) */
+  SwittiLossScale loss_scale;
   SwittiTransformerConfig transformer;
   SwittiVaeConfig vae; /* with the training's scales */
   SwittiTextConfig text[2];
@@ -62,6 +64,10 @@ const char *switti_training_model_get_part_name (const SwittiTrainingModel *mode
 /* 2-norm over all parts; gradients[i]: the flat array of part i. */
 gboolean switti_training_model_measure (SwittiTrainingModel *self, float *const gradients[SWITTI_N_PARTS],
                                         double *norm, GError **error);
+/* What is to become of the loss' scale after a step whose gradients were finite or not. */
+void switti_training_model_update_loss_scale (SwittiTrainingModel *self, gboolean is_finite);
+/* As a checkpoint has it. */
+void switti_training_model_set_loss_scale (SwittiTrainingModel *self, double scale, gint64 good_steps, gint64 skipped);
 /* One step of all optimizers. SWITTI_ERROR_ARGUMENT where norm is not finite. */
 gboolean switti_training_model_step (SwittiTrainingModel *self, float *const gradients[SWITTI_N_PARTS], double norm,
                                      double rate, double decay, GError **error);

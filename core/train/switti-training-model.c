@@ -165,6 +165,13 @@ switti_training_model_get_transformer (const SwittiTrainingModel *self)
   return self->low_rank != NULL ? self->frozen : self->parameters[SWITTI_PART_TRANSFORMER];
 }
 
+static void
+apply_loss_scale (SwittiTrainingModel *self)
+{
+  for (int i = 0; i < self->n_parts; i++)
+    switti_optimizer_set_loss_scale (self->optimizers[i], self->loss_scale.scale);
+}
+
 static gboolean
 make_optimizers (SwittiTrainingModel *self, const SwittiTrainingOptions *options, GError **error)
 {
@@ -177,6 +184,9 @@ make_optimizers (SwittiTrainingModel *self, const SwittiTrainingOptions *options
       if (self->optimizers[i] == NULL)
         return FALSE;
     }
+  switti_loss_scale_init (&self->loss_scale, self->dtype == SWITTI_DTYPE_F16, options->loss_scale,
+                          options->loss_scale_iters);
+  apply_loss_scale (self);
   return TRUE;
 }
 
@@ -236,7 +246,7 @@ switti_training_model_new (SwittiDevice *device, const SwittiTrainingOptions *op
   g_autoptr (SwittiBundle) init = NULL;
 
   self->device = g_object_ref (device);
-  self->dtype = options->fp16 == 2 ? SWITTI_DTYPE_BF16 : SWITTI_DTYPE_F32;
+  self->dtype = switti_training_options_get_dtype (options);
   self->n_parts = options->train_text ? SWITTI_N_PARTS : 1;
   if ((ranks != NULL && !share_out (self, options, ranks, error)) || !open_sources (self, options, &init, error)
       || !make_vae_config (self, options, error)
@@ -354,6 +364,24 @@ switti_training_model_measure (SwittiTrainingModel *self, float *const gradients
     }
   *norm = sqrt (total);
   return TRUE;
+}
+
+void
+switti_training_model_update_loss_scale (SwittiTrainingModel *self, gboolean is_finite)
+{
+  switti_loss_scale_update (&self->loss_scale, is_finite);
+  apply_loss_scale (self);
+}
+
+void
+switti_training_model_set_loss_scale (SwittiTrainingModel *self, double scale, gint64 good_steps, gint64 skipped)
+{
+  if (!self->loss_scale.is_used)
+    return;
+  self->loss_scale.scale = scale;
+  self->loss_scale.good_steps = good_steps;
+  self->loss_scale.skipped = skipped;
+  apply_loss_scale (self);
 }
 
 gboolean

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "switti-config-private.h"
+#include "switti-kernels.h"
 #include "switti-schedule-private.h"
 
 #include <gio/gio.h>
@@ -39,8 +40,8 @@ typedef struct
   double ini, hd, aln, alng;
   /* optimization */
   char *opt, *sche;
-  int fp16, bs, grad_accum, max_iters, train_scales;
-  double tblr, wp, wp0, wpe, twd, twde, tclip, ls, loss_balance;
+  int fp16, loss_scale_iters, bs, grad_accum, max_iters, train_scales;
+  double loss_scale, tblr, wp, wp0, wpe, twd, twde, tclip, ls, loss_balance;
   double adam_beta1, adam_beta2, ema, drop_path_rate, uncond_proba;
   double embed_noise_std;
   int lora_rank;
@@ -96,6 +97,8 @@ char *switti_training_options_get (const SwittiTrainingOptions *self, const Swit
 /* All that are set, as an object of strings, for the checkpoint. (transfer full) */
 JsonObject *switti_training_options_to_json (const SwittiTrainingOptions *self);
 
+/* What --fp16 asks of products: F32, F16 or BF16. */
+SwittiDtype switti_training_options_get_dtype (const SwittiTrainingOptions *self);
 /* Checks what concerns more than one option; the second, for the training of an RQ-VAE. */
 gboolean switti_training_options_check (const SwittiTrainingOptions *self, GError **error);
 gboolean switti_training_options_check_vae (const SwittiTrainingOptions *self, GError **error);

@@ -78,7 +78,11 @@ const SwittiOptionInfo switti_training_option_info[] = {
   NUMBER ("alng", alng, 0, 1e3, "1e-5", N_ ("Factor of ada_lin's first weights that make the gates")),
   /* optimization */
   STRING ("opt", opt, "adamw", N_ ("Optimizer: adamw"), N_ ("NAME")),
-  INTEGER ("fp16", fp16, 0, 2, "0", N_ ("Activations: 0 float32, 2 bfloat16")),
+  INTEGER ("fp16", fp16, 0, 2, "0",
+           N_ ("Products and activations: 0 float32, 1 products in float16 and a scaled loss, 2 bfloat16")),
+  NUMBER ("loss-scale", loss_scale, 1, 1e18, "2048",
+          N_ ("What --fp16 1 multiplies the loss by at first; halved where gradients are not finite")),
+  INTEGER ("loss-scale-iters", loss_scale_iters, 1, 1e9, "1000", N_ ("Good steps after which that is doubled")),
   INTEGER ("bs", bs, 1, 1e6, "768", N_ ("Images of a step, over all ranks")),
   INTEGER ("grad-accum", grad_accum, 1, 1e6, "1", N_ ("Parts that a rank computes its images in")),
   INTEGER ("max-iters", max_iters, 1, 1e9, "1000000", N_ ("Steps")),
@@ -290,9 +294,6 @@ check_common (const SwittiTrainingOptions *self, GError **error)
     return refuse (_ ("--opt takes adamw alone."), error);
   if (g_strcmp0 (self->save_dtype, "bf16") != 0 && g_strcmp0 (self->save_dtype, "f32") != 0)
     return refuse (_ ("--save-dtype takes bf16 or f32."), error);
-  if (self->fp16 == 1)
-    return refuse (_ ("--fp16 1, float16, is for GPUs; choose --fp16 2, bfloat16, which needs no loss scaling, or 0."),
-                   error);
   if (self->lora_rank > 0 && (self->init == NULL || self->train_text))
     return refuse (_ ("--lora-rank needs a model to begin from, --init MODEL, whose text encoders stay as they are: "
                       "leave out --train-text."),
@@ -326,6 +327,14 @@ switti_training_options_check_vae (const SwittiTrainingOptions *self, GError **e
   if (self->fp16 != 0)
     return refuse (_ ("An RQ-VAE is trained in float32: leave out --fp16."), error);
   return check_common (self, error);
+}
+
+SwittiDtype
+switti_training_options_get_dtype (const SwittiTrainingOptions *self)
+{
+  static const SwittiDtype dtypes[] = { SWITTI_DTYPE_F32, SWITTI_DTYPE_F16, SWITTI_DTYPE_BF16 };
+
+  return dtypes[self->fp16];
 }
 
 gboolean

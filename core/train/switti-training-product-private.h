@@ -17,11 +17,20 @@ typedef struct
   gboolean has_bias; /* which the product adds */
 } SwittiTrainingLinear;
 
-/* y (rows, n) = x (rows, k) . W^T + b forward; dx = dy . W and dW += dy^T . x backward. */
+/* Device memory for operands of float16 products, which are float32 before: it holds the largest of all that share
+ * it. */
+typedef struct
+{
+  guint16 *x, *dy;
+} SwittiTrainingHalves;
+
+/* y (rows, n) = x (rows, k) . W^T + b forward; dx = dy . W and dW += dy^T . x backward. With w_dtype F16 all three are
+ * float16 products of float32 operands, which are rounded on their way in; what is beyond float16 becomes infinite. */
 typedef struct
 {
   gint64 rows, n, k;
   SwittiDtype w_dtype, dy_dtype;
+  const SwittiTrainingHalves *halves; /* with w_dtype F16 */
   SwittiGemmPlan *forward, *input, *weight; /* input is NULL where nobody wants dx */
 } SwittiTrainingProduct;
 
@@ -40,5 +49,12 @@ gboolean switti_training_product_forward (const SwittiTrainingProduct *self, Swi
 gboolean switti_training_product_backward (const SwittiTrainingProduct *self, SwittiParameters *parameters,
                                            const SwittiTrainingLinear *linear, SwittiGradientArray *gradients,
                                            const void *x, const void *dy, void *dx, GError **error);
+
+/* The dtype of activations that goes with weights of a dtype: float16 is for products' operands alone. */
+static inline SwittiDtype
+switti_training_activations (SwittiDtype w_dtype)
+{
+  return w_dtype == SWITTI_DTYPE_F16 ? SWITTI_DTYPE_F32 : w_dtype;
+}
 
 G_END_DECLS

@@ -165,9 +165,18 @@ update_block (const SwittiAdamw *a, const SwittiOptimizerTensor *tensor, int64_t
   if (tensor->copy != NULL)
     {
       uint16_t *restrict copy = tensor->copy;
+      if (a->copy_dtype == SWITTI_DTYPE_F16)
+        {
 #pragma omp simd
-      for (int64_t i = start; i < end; i++)
-        copy[i] = switti_f32_to_bf16 (parameter[i]);
+          for (int64_t i = start; i < end; i++)
+            copy[i] = switti_f32_to_f16 (parameter[i]);
+        }
+      else
+        {
+#pragma omp simd
+          for (int64_t i = start; i < end; i++)
+            copy[i] = switti_f32_to_bf16 (parameter[i]);
+        }
     }
 }
 

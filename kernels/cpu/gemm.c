@@ -9,6 +9,7 @@
  *
  * BF16 is multiplied as such where A and B both are and the processor can. Otherwise the product is float32: A is
  * staged once a call, and the blocks of B are widened in the thread's scratch, so that weights stay BF16 in memory.
+ * float16 is multiplied so, too: the product of two is exact in float32.
  *
  * The bits of an element of D follow from the order of its sums, which k and the dtypes alone decide.
  */

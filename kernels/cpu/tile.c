@@ -217,7 +217,7 @@ stage_straight (SwittiDtype in, SwittiDtype out_dtype, const SwittiTileSource *s
 
 #pragma omp simd
       for (int64_t j = 0; j < k; j++)
-        switti_store (out_dtype, to, j, switti_load (in, row, j));
+        switti_store (out_dtype, to, j, load_source (in, row, j));
       for (int64_t j = k; j < k_out; j++)
         switti_store (out_dtype, to, j, 0.0f);
     }
@@ -268,6 +268,8 @@ stage (const SwittiTileSource *source, int64_t m, int64_t k, int64_t k_out, Swit
     stage_dtype (SWITTI_DTYPE_F32, SWITTI_DTYPE_F32, source, m, k, k_out, out);
   else if (source->dtype == SWITTI_DTYPE_F32)
     stage_dtype (SWITTI_DTYPE_F32, SWITTI_DTYPE_BF16, source, m, k, k_out, out);
+  else if (source->dtype == SWITTI_DTYPE_F16) /* which is always multiplied as float32 */
+    stage_dtype (SWITTI_DTYPE_F16, SWITTI_DTYPE_F32, source, m, k, k_out, out);
   else if (dtype == SWITTI_DTYPE_F32)
     stage_dtype (SWITTI_DTYPE_BF16, SWITTI_DTYPE_F32, source, m, k, k_out, out);
   else

@@ -23,7 +23,7 @@ check (SwittiKernelContext *context, cublasStatus_t status, const char *what)
 cudaDataType_t
 type_of (SwittiDtype dtype)
 {
-  return dtype == SWITTI_DTYPE_F32 ? CUDA_R_32F : CUDA_R_16BF;
+  return dtype == SWITTI_DTYPE_F32 ? CUDA_R_32F : dtype == SWITTI_DTYPE_F16 ? CUDA_R_16F : CUDA_R_16BF;
 }
 
 /* A row-major (rows, columns) as a column-major (columns, rows), `batch` of them `step` elements apart. */

@@ -58,6 +58,38 @@ from_float (float value, Bf16 *element)
   element->bits = (uint16_t) pack_bf16 (value, 0.0f);
 }
 
+/* For products' operands alone. */
+struct F16
+{
+  uint16_t bits;
+};
+
+/* IEEE half precision, denormals and NaN included. */
+__device__ __forceinline__ float
+to_float (F16 value)
+{
+  const uint32_t sign = (uint32_t) (value.bits & 0x8000u) << 16, magnitude = value.bits & 0x7fffu;
+  /* Moved into place, the exponent is 112 too small; the product mends it and makes denormals normal. */
+  const float scaled = __uint_as_float (magnitude << 13) * 0x1p112f;
+  const uint32_t bits = magnitude >= 0x7c00u ? magnitude << 13 | 0x7f800000u : __float_as_uint (scaled);
+  return __uint_as_float (bits | sign);
+}
+
+/* Rounded to nearest even; what is too large becomes inf. */
+__device__ __forceinline__ void
+from_float (float value, F16 *element)
+{
+  const uint32_t bits = __float_as_uint (value), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  /* Denormal halves: adding 0.5 puts the rounded mantissa into the low bits. */
+  const uint32_t denormal = __float_as_uint (__uint_as_float (magnitude) + 0.5f) - 0x3f000000u;
+  const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+  uint32_t half = magnitude < 0x38800000u ? denormal : normal;
+
+  half = magnitude >= 0x47800000u ? 0x7c00u : half;
+  half = magnitude > 0x7f800000u ? 0x7e00u : half;
+  element->bits = (uint16_t) (sign | half);
+}
+
 /* Element i of device memory. */
 template <typename T>
 __device__ __forceinline__ float
@@ -119,6 +151,18 @@ store_vector (Bf16 *address, const float values[LANE])
 {
   check_write (address, 8);
   *reinterpret_cast<uint2 *> (address) = uint2{ pack_bf16 (values[0], values[1]), pack_bf16 (values[2], values[3]) };
+}
+
+__device__ __forceinline__ void
+store_vector (F16 *address, const float values[LANE])
+{
+  F16 halves[LANE];
+#pragma unroll
+  for (int e = 0; e < LANE; e++)
+    from_float (values[e], &halves[e]);
+  check_write (address, 8);
+  *reinterpret_cast<uint2 *> (address) = uint2{ halves[0].bits | (uint32_t) halves[1].bits << 16,
+                                                halves[2].bits | (uint32_t) halves[3].bits << 16 };
 }
 
 /* Elements i to i + 3 of a row of `count`; those past its end are 0. One access where VECTOR says that rows are aligned

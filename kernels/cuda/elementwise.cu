@@ -245,27 +245,11 @@ blend_rows (SwittiKernelContext *context, int64_t batch, int64_t n, int64_t widt
 
 /* -- dtypes ----------------------------------------------------------------------------------------------------- */
 
-/* Elements that are only converted. */
-struct F16
-{
-  uint16_t bits;
-};
-
+/* An element that is only converted. */
 struct F8
 {
   uint8_t bits;
 };
-
-/* IEEE half precision, denormals and NaN included. */
-__device__ __forceinline__ float
-to_float (F16 value)
-{
-  const uint32_t sign = (uint32_t) (value.bits & 0x8000u) << 16, magnitude = value.bits & 0x7fffu;
-  /* Moved into place, the exponent is 112 too small; the product mends it and makes denormals normal. */
-  const float scaled = __uint_as_float (magnitude << 13) * 0x1p112f;
-  const uint32_t bits = magnitude >= 0x7c00u ? magnitude << 13 | 0x7f800000u : __float_as_uint (scaled);
-  return __uint_as_float (bits | sign);
-}
 
 /* 1.0 is 0x38, no infinities, 0x7f is NaN. */
 __device__ __forceinline__ float
@@ -282,21 +266,6 @@ to_float (double value)
   return (float) value;
 }
 
-/* Rounded to nearest even; what is too large becomes inf. */
-__device__ __forceinline__ void
-from_float (float value, F16 *element)
-{
-  const uint32_t bits = __float_as_uint (value), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
-  /* Denormal halves: adding 0.5 puts the rounded mantissa into the low bits. */
-  const uint32_t denormal = __float_as_uint (__uint_as_float (magnitude) + 0.5f) - 0x3f000000u;
-  const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
-  uint32_t half = magnitude < 0x38800000u ? denormal : normal;
-
-  half = magnitude >= 0x47800000u ? 0x7c00u : half;
-  half = magnitude > 0x7f800000u ? 0x7e00u : half;
-  element->bits = (uint16_t) (sign | half);
-}
-
 template <typename T>
 constexpr bool is_activation = std::is_same<T, float>::value || std::is_same<T, Bf16>::value;
 
@@ -309,10 +278,9 @@ template <typename In, typename Out> struct Convert
   __device__ void
   at (int64_t start, int j, int count) const
   {
-    constexpr bool vector = VECTOR && is_activation<In> && is_activation<Out>;
     float values[LANE];
-    load_lane<vector> (in + start, j, count, values);
-    store_lane<vector> (out + start, j, count, values);
+    load_lane<VECTOR && is_activation<In>> (in + start, j, count, values);
+    store_lane<VECTOR> (out + start, j, count, values);
   }
 };
 
@@ -324,7 +292,7 @@ run_convert (SwittiKernelContext *context, int64_t count, const void *in, void *
                    Convert<In, Out>{ static_cast<const In *> (in), static_cast<Out *> (out) });
 }
 
-/* Between the two dtypes of activations, which is where conversions are many. */
+/* From the two dtypes of activations, which is where conversions are many. */
 template <typename In, typename Out>
 static SwittiKernelStatus
 run_vector_convert (SwittiKernelContext *context, int64_t count, const void *in, void *out)
@@ -370,9 +338,9 @@ convert (SwittiKernelContext *context, int64_t count, SwittiDtype in_dtype, cons
   if (out_dtype != SWITTI_DTYPE_F16)
     return SWITTI_KERNEL_INVALID;
   if (in_dtype == SWITTI_DTYPE_F32)
-    return run_convert<float, F16> (context, count, in, out);
+    return run_vector_convert<float, F16> (context, count, in, out);
   if (in_dtype == SWITTI_DTYPE_BF16)
-    return run_convert<Bf16, F16> (context, count, in, out);
+    return run_vector_convert<Bf16, F16> (context, count, in, out);
   return convert_to<F16> (context, count, in_dtype, in, out);
 }
 

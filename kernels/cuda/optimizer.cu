@@ -274,7 +274,9 @@ update_lane (const SwittiAdamw &a, const SwittiOptimizerTensor &t, int64_t i, in
         gradient[e] += (1.0f - a.average_decay) * (parameter[e] - gradient[e]);
       store_lane<VECTOR> (t.average + i, 0, left, gradient);
     }
-  if (t.copy != nullptr)
+  if (t.copy != nullptr && a.copy_dtype == SWITTI_DTYPE_F16)
+    store_lane<VECTOR> (static_cast<F16 *> (t.copy) + i, 0, left, parameter);
+  else if (t.copy != nullptr)
     store_lane<VECTOR> (static_cast<Bf16 *> (t.copy) + i, 0, left, parameter);
 }
 

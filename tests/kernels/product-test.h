@@ -87,9 +87,33 @@ test_bf16_value (guint16 half)
   return value;
 }
 
+/* The same of IEEE half precision, for numbers that it has a neighbour of. */
+static inline guint16
+test_f16_of (float value)
+{
+  const guint16 sign = value < 0 ? 0x8000 : 0;
+  int exponent;
+  const double mantissa = frexp (fabs ((double) value), &exponent);
+
+  if (exponent < -13)
+    return (guint16) (sign | (guint16) rint (ldexp (fabs ((double) value), 24)));
+  return (guint16) (sign | (((exponent + 14) << 10) + (int) rint (ldexp (mantissa, 11)) - 1024));
+}
+
+static inline double
+test_f16_value (guint16 half)
+{
+  const int exponent = half >> 10 & 31, mantissa = half & 1023;
+  const double value = exponent == 0 ? ldexp (mantissa, -24) : ldexp (1024 + mantissa, exponent - 25);
+
+  return half & 0x8000 ? -value : value;
+}
+
 static inline double
 test_load (SwittiDtype dtype, const void *data, gsize i)
 {
+  if (dtype == SWITTI_DTYPE_F16)
+    return test_f16_value (((const guint16 *) data)[i]);
   return dtype == SWITTI_DTYPE_F32 ? ((const float *) data)[i] : test_bf16_value (((const guint16 *) data)[i]);
 }
 
@@ -123,6 +147,8 @@ operand_new (SwittiDtype dtype, gsize count, GRand *rand)
 
       if (dtype == SWITTI_DTYPE_F32)
         ((float *) operand.data)[i] = number;
+      else if (dtype == SWITTI_DTYPE_F16)
+        ((guint16 *) operand.data)[i] = test_f16_of (number);
       else
         ((guint16 *) operand.data)[i] = test_bf16_of (number);
       operand.value[i] = test_load (dtype, operand.data, i);

@@ -213,6 +213,26 @@ test_accumulate (void)
     }
 }
 
+/* float16 operands, in every layout that a layer's three products have. */
+static void
+test_float16 (void)
+{
+  static const int sizes[][3] = { { 1, 1, 1 }, { 37, 41, 29 }, { 64, 130, 96 } };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
+    for (int layout = 0; layout < 4; layout++)
+      {
+        const gint64 m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+        const gboolean km = layout & 1, kn = layout >> 1;
+        const SwittiGemm gemm = { .m = m, .n = n, .k = k, .row_group = m, .lda = km ? m : k, .ldb = kn ? n : k,
+                                  .ldd = n, .a_dtype = SWITTI_DTYPE_F16, .b_dtype = SWITTI_DTYPE_F16,
+                                  .d_dtype = SWITTI_DTYPE_F32, .a_is_km = km, .b_is_kn = kn,
+                                  .accumulate = layout == 3 };
+
+        check_everywhere (&gemm, layout == 0);
+      }
+}
+
 static void
 test_activations (void)
 {
@@ -400,6 +420,7 @@ main (int argc, char **argv)
   g_test_add_func ("/gemm/sizes", test_sizes);
   g_test_add_func ("/gemm/layouts", test_layouts);
   g_test_add_func ("/gemm/accumulate", test_accumulate);
+  g_test_add_func ("/gemm/float16", test_float16);
   g_test_add_func ("/gemm/activations", test_activations);
   g_test_add_func ("/gemm/pack-sources", test_pack_sources);
   g_test_add_func ("/gemm/reproducible", test_reproducible);

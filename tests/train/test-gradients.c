@@ -334,6 +334,74 @@ test_bf16 (void)
   inputs_clear (&inputs);
 }
 
+/* -- float16 --------------------------------------------------------------------------------------------------- */
+
+#define LOSS_SCALE 2048.0 /* the published first one */
+
+/* As take_step(), of a loss that is multiplied by `scale`. */
+static SwittiTrainingLoss
+take_scaled_step (Trainer *trainer, const Inputs *inputs, double scale, double *norm)
+{
+  g_autoptr (GError) error = NULL;
+  const float *values = switti_gradients_get_values (trainer->gradients);
+  SwittiTrainingLoss loss;
+
+  switti_optimizer_set_loss_scale (trainer->optimizer, scale);
+  g_assert_true (switti_gradients_clear (trainer->gradients, &error));
+  loss = add_batch (trainer, inputs, scale);
+  g_assert_true (switti_optimizer_measure (trainer->optimizer, values, norm, &error));
+  if (isfinite (*norm))
+    g_assert_true (switti_optimizer_step (trainer->optimizer, values, *norm, 1e-3, 0.05, &error));
+  return loss;
+}
+
+/* A scale beyond float16 shows in the norm, and nowhere else. */
+static void
+check_overflow (Trainer *trainer, const Inputs *inputs)
+{
+  g_autofree float *before = download_flat (trainer, switti_parameters_get_values (trainer->parameters));
+  g_autofree float *after = NULL;
+  SwittiTrainingLoss loss;
+  double norm;
+
+  loss = take_scaled_step (trainer, inputs, 0x1p40, &norm);
+  g_assert_false (isfinite (norm));
+  g_assert_true (isfinite (loss.loss));
+  after = download_flat (trainer, switti_parameters_get_values (trainer->parameters));
+  g_assert_cmpmem (before, switti_parameters_get_size (trainer->parameters) * sizeof (float), after,
+                   switti_parameters_get_size (trainer->parameters) * sizeof (float));
+}
+
+/* float16 keeps 11 bits where bf16 keeps 8: the bar of bf16's losses, and an eighth of its bar of gradients. */
+static void
+test_fp16 (void)
+{
+  const Setting fp16 = { SWITTI_DTYPE_F16, 2, FALSE, 0, 0 };
+  const double tolerance = fixture_meta ("full_bf16_autocast_rel_err") / 4;
+  g_autoptr (SwittiSafetensors) file = fixture_open ("switti_tiny");
+  Inputs inputs;
+  Trainer narrow, wide;
+
+  inputs_init (&inputs, file);
+  narrow = trainer_new ("nar", &fp16, &inputs);
+  wide = trainer_new ("nar", &plain, &inputs);
+  check_overflow (&narrow, &inputs);
+  for (int step = 0; step < STEPS; step++)
+    {
+      double norm, wide_norm;
+      SwittiTrainingLoss got = take_scaled_step (&narrow, &inputs, LOSS_SCALE, &norm);
+      SwittiTrainingLoss expected = take_step (&wide, &inputs, &wide_norm);
+
+      g_test_message ("step %d: loss %.6g, in float32 %.6g; norm %.6g, in float32 %.6g", step, got.loss, expected.loss,
+                      norm, wide_norm);
+      g_assert_cmpfloat (fabs (got.loss - expected.loss), <, BF16_LOSS_TOLERANCE * expected.loss);
+      g_assert_cmpfloat (fabs (norm - wide_norm), <, tolerance * wide_norm);
+    }
+  trainer_clear (&narrow);
+  trainer_clear (&wide);
+  inputs_clear (&inputs);
+}
+
 /* -- the same bits --------------------------------------------------------------------------------------------- */
 
 /* Gradients of one batch under `setting`. (transfer full) */
@@ -562,6 +630,7 @@ main (int argc, char **argv)
   g_test_add_func ("/gradients/logits", test_logits);
   g_test_add_func ("/gradients/published", test_published);
   g_test_add_func ("/gradients/bf16", test_bf16);
+  g_test_add_func ("/gradients/fp16", test_fp16);
   g_test_add_func ("/gradients/same-bits", test_same_bits);
   g_test_add_func ("/gradients/pieces", test_pieces);
   g_test_add_func ("/gradients/directional", test_directional);

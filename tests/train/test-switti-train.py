@@ -43,7 +43,7 @@ def check_options(tap, training):
     fails(['--rope=maybe'], 'true or false')
     fails(['--data-path=x', '--out=y', '--vae=z', '--bs=4', '--grad-accum=3'], '--bs must be a multiple')
     fails(['--data-path=x', '--out=y', '--vae=z', '--bs=4', '--pn=3_2_1'], '--pn takes')
-    fails(['--data-path=x', '--out=y', '--vae=z', '--bs=4', '--fp16=1'], 'float16, is for GPUs')
+    fails(['--data-path=x', '--out=y', '--vae=z', '--bs=4', '--loss-scale=0'], '--loss-scale takes')
     fails(['now'], '“now” is neither')
     shown = subprocess.run([training.program, '--help'], capture_output=True, text=True, check=False)
     named = ['depth', 'pn', 'bs', 'tblr', 'tclip', 'alng', 'wp', 'wp0', 'wpe', 'sche', 'twd', 'twde', 'ls', 'opt',
@@ -85,6 +85,16 @@ def check_signal(tap, training):
     result = training.run('stopped', max_iters=60, save_iters=100)
     tap.check(result.returncode == 0 and training.state('stopped') == training.state('whole'), 'signal/same-bits',
               result.stderr)
+
+
+def check_device(tap, training):
+    if os.path.exists('/dev/nvidiactl'):
+        tap.check(True, 'device/cuda # SKIP there is a driver')
+        return
+    result = training.run('cuda', device='cuda', max_iters=1)
+    said = one_sentence(result.stderr)
+    tap.check(result.returncode == 1 and '“cuda' in said and ('driver' in said or 'no CUDA module' in said),
+              'device/cuda', said)
 
 
 def check_keep(tap, training):
@@ -234,7 +244,7 @@ def check_precision(tap, training):
     """Losses in other dtypes stay within 1% of float32's."""
     options = {'max_iters': 60, 'save_iters': 100, 'cache': training.folder / 'cache'}
     whole = [line['loss'] for line in training.log('whole') if 'loss' in line]
-    for name, value in [('bf16', 2)]:
+    for name, value in [('bf16', 2), ('fp16', 1)]:
         result = training.run(name, fp16=value, **options)
         losses = [line['loss'] for line in training.log(name) if 'loss' in line]
         worst = max((abs(a - b) / b for a, b in zip(losses, whole)), default=1)
@@ -242,8 +252,35 @@ def check_precision(tap, training):
                   f'worst {worst:.3%}', result.stderr)
 
 
-CHECKS = (check_options, check_config, check_signal, check_keep, check_full_disk, check_divergence, check_model,
-          check_resolution, check_validation, check_bad_images, check_regularisation, check_lora, check_precision)
+def check_loss_scale(tap, training):
+    """A scale far beyond float16 costs steps, not the training; and what has become of it is in the checkpoints."""
+    options = {'fp16': 1, 'loss_scale': 2**40, 'loss_scale_iters': 8, 'max_iters': 40, 'save_iters': 3}
+    result = training.run('scaled', **options)
+    lines = [line for line in training.log('scaled') if 'loss' in line]
+    skipped = [line['skipped'] for line in lines]
+    left_out = ['grad_norm' not in line for line in lines]
+    tap.check(result.returncode == 0 and len(lines) == 40 and left_out[0] and not any(left_out[-8:]),
+              'loss-scale/recovers', skipped, result.stderr)
+    tap.check(skipped == [sum(left_out[:i + 1]) for i in range(40)], 'loss-scale/counted')
+    # The log has seven digits.
+    tap.check(all(abs(b['scale'] / a['scale'] * (2 if out else 1) - 1) < 2e-6
+                  for a, b, out in zip(lines, lines[1:], left_out)), 'loss-scale/halved')
+    tap.check(lines[-1]['loss'] < lines[0]['loss'], 'loss-scale/learns')
+    process = training.start('scaled-killed', **options)
+    wait_for_step(training, 'scaled-killed', process, 12)
+    process.kill()
+    process.wait()
+    result = training.run('scaled-killed', **options)
+    tap.check(result.returncode == 0 and 'Going on from' in result.stderr
+              and training.state('scaled-killed') == training.state('scaled'), 'loss-scale/same-bits', result.stderr)
+    training.run('grown', **{**options, 'loss_scale': 2, 'loss_scale_iters': 5, 'max_iters': 12})
+    tap.check([line['scale'] for line in training.log('grown') if 'loss' in line] == [2] * 5 + [4] * 5 + [8] * 2,
+              'loss-scale/grows')
+
+
+CHECKS = (check_options, check_config, check_device, check_signal, check_keep, check_full_disk, check_divergence,
+          check_model, check_resolution, check_validation, check_bad_images, check_regularisation, check_lora,
+          check_precision, check_loss_scale)
 
 
 def main():
