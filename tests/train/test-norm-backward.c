@@ -171,18 +171,25 @@ norm_call_fill (NormCall *call)
     }
 }
 
+/* For the first `batch` images. */
 static void
-norm_call_run (NormCall *call, SwittiKernelContext *context)
+norm_call_run_images (NormCall *call, SwittiKernelContext *context, int batch)
 {
   const SwittiKernels *kernels = test_kernels ();
   const NormShape *s = call->shape;
-  const SwittiResidualNorm norm = { .batch = s->batch, .n = s->n, .c = s->c, .eps = (float) EPS,
+  const SwittiResidualNorm norm = { .batch = batch, .n = s->n, .c = s->c, .eps = (float) EPS,
                                     .y_dtype = call->dtype, .h_dtype = call->dtype, .modulation_stride = s->c };
   g_autofree void *scratch = g_malloc (kernels->norm_backward_scratch_bytes (context, &norm));
 
   g_assert_cmpint ((s->layer ? kernels->layer_norm_backward : kernels->residual_norm_backward) (context, &norm,
                                                                                                &call->g, scratch),
                    ==, SWITTI_KERNEL_OK);
+}
+
+static void
+norm_call_run (NormCall *call, SwittiKernelContext *context)
+{
+  norm_call_run_images (call, context, call->shape->batch);
 }
 
 static void
@@ -296,6 +303,37 @@ test_norms_threads (void)
       norm_call_clear (&calls[0]);
       norm_call_clear (&calls[1]);
     }
+}
+
+/* What an image gets does not depend on the others. */
+static void
+test_norms_alone (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (norm_shapes); i++)
+    for (gsize isa = 0; isa < G_N_ELEMENTS (test_isas); isa++)
+      {
+        const NormShape *s = &norm_shapes[i];
+        const gsize rows = (gsize) (s->n * s->c) * sizeof (float), vector = (gsize) s->c * sizeof (float);
+        SwittiKernelContext *context = test_context (test_isas[isa], 2);
+        NormCall calls[2];
+
+        if (context == NULL || s->batch == 1)
+          continue;
+        for (int j = 0; j < 2; j++)
+          {
+            norm_call_init (&calls[j], s, SWITTI_DTYPE_F32);
+            norm_call_fill (&calls[j]);
+            norm_call_run_images (&calls[j], context, j == 0 ? s->batch : 1);
+          }
+        g_assert_cmpmem (calls[0].g.dx, rows, calls[1].g.dx, rows);
+        if (s->has_y)
+          g_assert_cmpmem (calls[0].g.dy, rows, calls[1].g.dy, rows);
+        for (int j = 0; j < 3; j++)
+          g_assert_cmpmem (calls[0].modulation[j], vector, calls[1].modulation[j], vector);
+        norm_call_clear (&calls[0]);
+        norm_call_clear (&calls[1]);
+        test_kernels ()->context_free (context);
+      }
 }
 
 /* -- queries and keys ------------------------------------------------------------------------------------------ */
@@ -429,6 +467,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/norm-backward/norms", test_norms);
   g_test_add_func ("/norm-backward/threads", test_norms_threads);
+  g_test_add_func ("/norm-backward/alone", test_norms_alone);
   g_test_add_func ("/norm-backward/qk-norm-rope", test_qk_norm_rope);
   return g_test_run ();
 }
