@@ -130,16 +130,22 @@ quad_sum (float value)
   return value + __shfl_xor_sync (FULL_WARP, value, 2);
 }
 
-/* product (16 a group, ROWS) = rows [0, 16 * GROUPS) of a tile times rows [0, ROWS) of another. */
-template <int D, int GROUPS, int ROWS>
+template <int GROUPS, int COLUMNS>
 __device__ __forceinline__ void
-multiply_rows_mma (Shared<Bf16> left, Shared<Bf16> right, float (&product)[GROUPS][ROWS / 8][4])
+clear_product (float (&product)[GROUPS][COLUMNS][4])
 {
 #pragma unroll
   for (int g = 0; g < GROUPS; g++)
-    for (int j = 0; j < ROWS / 8; j++)
+    for (int j = 0; j < COLUMNS; j++)
       for (int e = 0; e < 4; e++)
         product[g][j][e] = 0.0f;
+}
+
+/* product (16 a group, ROWS) += rows [0, 16 * GROUPS) of a tile times rows [0, ROWS) of another. */
+template <int D, int GROUPS, int ROWS>
+__device__ __forceinline__ void
+add_rows_mma (Shared<Bf16> left, Shared<Bf16> right, float (&product)[GROUPS][ROWS / 8][4])
+{
 #pragma unroll
   for (int step = 0; step < D / FRAGMENT; step++)
     {
@@ -157,6 +163,41 @@ multiply_rows_mma (Shared<Bf16> left, Shared<Bf16> right, float (&product)[GROUP
             {
               multiply_bf16 (product[g][2 * j], a[g], b);
               multiply_bf16 (product[g][2 * j + 1], a[g], b + 2);
+            }
+        }
+    }
+}
+
+template <int D, int GROUPS, int ROWS>
+__device__ __forceinline__ void
+multiply_rows_mma (Shared<Bf16> left, Shared<Bf16> right, float (&product)[GROUPS][ROWS / 8][4])
+{
+  clear_product (product);
+  add_rows_mma<D, GROUPS, ROWS> (left, right, product);
+}
+
+/* sums (16 a group, D) += the weights' keys times the tile's values */
+template <int D, int GROUPS, int KEYS>
+__device__ __forceinline__ void
+add_values (const float (&weights)[GROUPS][KEYS / 8][4], Shared<Bf16> values, float (&sums)[GROUPS][D / 8][4])
+{
+#pragma unroll
+  for (int step = 0; step < KEYS / FRAGMENT; step++)
+    {
+      uint32_t a[GROUPS][4], b[4];
+
+#pragma unroll
+      for (int g = 0; g < GROUPS; g++)
+        pack_left (a[g], weights[g], step);
+#pragma unroll
+      for (int c = 0; c < D / FRAGMENT; c++)
+        {
+          load_right_transposed<D> (b, values, step * FRAGMENT, c);
+#pragma unroll
+          for (int g = 0; g < GROUPS; g++)
+            {
+              multiply_bf16 (sums[g][2 * c], a[g], b);
+              multiply_bf16 (sums[g][2 * c + 1], a[g], b + 2);
             }
         }
     }
@@ -251,6 +292,23 @@ store_rows (Bf16 *base, int64_t stride, int64_t first, int64_t count, int d, con
       check_write (to, 16);
       *reinterpret_cast<uint4 *> (to) = shared_load<uint4> (tile + piece_at<D> (row, piece));
     }
+}
+
+/* A warp's 16 rows of sums of weighted values, over the sums of their weights, as store_rows() stores them. */
+template <int D>
+__device__ __forceinline__ void
+store_outputs (Bf16 *base, int64_t stride, int64_t first, int64_t count, int d, const float (&sums)[D / 8][4],
+               const RowSoftmax &softmax, Shared<Bf16> tile)
+{
+  float factor[2];
+
+#pragma unroll
+  for (int half = 0; half < 2; half++)
+    {
+      const float total = quad_sum (softmax.total[half]);
+      factor[half] = total == 0.0f ? 0.0f : 1.0f / total;
+    }
+  store_rows<D> (base, stride, first, count, d, sums, factor, tile);
 }
 
 /* -- on the host --------------------------------------------------------------------------------------------------- */

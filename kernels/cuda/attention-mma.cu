@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * As in FlashAttention-2: a block has MMA_WARPS * 16 * GROUPS queries, which stay in registers as left operands, and
- * goes through the keys and values once. Scores are products in registers; their weights are powers of two below a
- * running maximum, and the left operands of the product with the values, without a way through memory. While a tile of
- * keys and values is multiplied, the next one is copied.
+ * As in FlashAttention-2: a block has MMA_WARPS * 16 * GROUPS queries in shared memory and goes through the keys and
+ * values once. Scores are products in registers; their weights are powers of two below a running maximum, and the left
+ * operands of the product with the values, without a way through memory. While a tile of keys and values is multiplied,
+ * the next one is copied. Wider heads are attention-mma-wide.cu's.
  */
 #include "attention-mma-private.h"
 #include "runtime-private.h"
@@ -20,33 +20,6 @@ struct MmaOperands
   const Bf16 *q, *k, *v;
   Bf16 *out;
 };
-
-/* sums (16 a group, D) += the weights' keys times the tile's values */
-template <int D, int GROUPS, int KEYS>
-__device__ __forceinline__ void
-add_values (const float (&weights)[GROUPS][KEYS / 8][4], Shared<Bf16> values, float (&sums)[GROUPS][D / 8][4])
-{
-#pragma unroll
-  for (int step = 0; step < KEYS / FRAGMENT; step++)
-    {
-      uint32_t a[GROUPS][4], b[4];
-
-#pragma unroll
-      for (int g = 0; g < GROUPS; g++)
-        pack_left (a[g], weights[g], step);
-#pragma unroll
-      for (int c = 0; c < D / FRAGMENT; c++)
-        {
-          load_right_transposed<D> (b, values, step * FRAGMENT, c);
-#pragma unroll
-          for (int g = 0; g < GROUPS; g++)
-            {
-              multiply_bf16 (sums[g][2 * c], a[g], b);
-              multiply_bf16 (sums[g][2 * c + 1], a[g], b + 2);
-            }
-        }
-    }
-}
 
 template <int D, int GROUPS, int KEYS>
 __global__ void __launch_bounds__ (MMA_THREADS, 2)
@@ -111,17 +84,8 @@ attend_mma (MmaOperands op)
   __syncthreads ();
 #pragma unroll
   for (int g = 0; g < GROUPS; g++)
-    {
-      float factor[2];
-
-      for (int half = 0; half < 2; half++)
-        {
-          const float total = quad_sum (softmax[g].total[half]);
-          factor[half] = total == 0.0f ? 0.0f : 1.0f / total;
-        }
-      store_rows<D> (op.out + image * shape.out.image_stride + head, shape.out.row_stride, own + g * FRAGMENT, shape.n,
-                     shape.d, sums[g], factor, queries + (warp * GROUPS + g) * FRAGMENT * D);
-    }
+    store_outputs<D> (op.out + image * shape.out.image_stride + head, shape.out.row_stride, own + g * FRAGMENT, shape.n,
+                      shape.d, sums[g], softmax[g], queries + (warp * GROUPS + g) * FRAGMENT * D);
 }
 
 /* -- on the host --------------------------------------------------------------------------------------------------- */
@@ -151,7 +115,7 @@ bool
 switti_cuda_attention_has_mma (const SwittiAttention *a, const void *q, const void *k, const void *v, const void *out)
 {
   /* A maximum of scores is one of their multiples by a positive scale alone. */
-  return a->dtype == SWITTI_DTYPE_BF16 && a->d <= 128 && a->scale > 0.0f && has_pieces (q, a->q, a->d)
+  return a->dtype == SWITTI_DTYPE_BF16 && a->scale > 0.0f && has_pieces (q, a->q, a->d)
          && has_pieces (k, a->k, a->d) && has_pieces (v, a->v, a->d) && has_pieces (out, a->out, a->d);
 }
 
@@ -166,5 +130,7 @@ switti_cuda_attention_mma (SwittiKernelContext *context, const SwittiAttention *
     return launch_groups<32> (context, a, op);
   if (a->d <= 64)
     return launch_groups<64> (context, a, op);
-  return launch_mma<128, 1, 32> (context, a, op);
+  if (a->d <= 128)
+    return launch_mma<128, 1, 32> (context, a, op);
+  return switti_cuda_attention_wide (context, a, group_index, key_length, q, k, v, out);
 }

@@ -51,6 +51,10 @@ SwittiKernelStatus switti_cuda_attention_mma (SwittiKernelContext *context, cons
                                               const int32_t *group_index, const int32_t *key_length, const void *q,
                                               const void *k, const void *v, void *out);
 
+SwittiKernelStatus switti_cuda_attention_wide (SwittiKernelContext *context, const SwittiAttention *a,
+                                               const int32_t *group_index, const int32_t *key_length, const void *q,
+                                               const void *k, const void *v, void *out);
+
 /* -- attention-mma-backward.cu ------------------------------------------------------------------------------------- */
 
 /* What the op is given. */

@@ -315,6 +315,7 @@ test_twin (gconstpointer isa)
   static const gint64 shapes[][6] = {
     /* B, H, d, N, M, causal */
     { 1, 2, 64, 70, 133, 0 }, { 2, 1, 64, 77, 77, 1 }, { 1, 1, 32, 40, 90, 0 }, { 1, 1, 128, 20, 77, 0 },
+    { 1, 1, 200, 20, 70, 0 }, { 1, 1, 136, 70, 9, 1 },
   };
   SwittiKernelContext *context = op_context (isa, 1);
 
