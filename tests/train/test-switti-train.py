@@ -273,6 +273,13 @@ def check_loss_scale(tap, training):
     result = training.run('scaled-killed', **options)
     tap.check(result.returncode == 0 and 'Going on from' in result.stderr
               and training.state('scaled-killed') == training.state('scaled'), 'loss-scale/same-bits', result.stderr)
+    state = training.folder / 'scaled' / 'latest' / 'training' / 'training.json'
+    whole = json.loads(state.read_text())
+    for scale in -1, 'large', [1]:
+        state.write_text(json.dumps({**whole, 'loss_scale': scale}))
+        result = training.run('scaled', **{**options, 'max_iters': 41})
+        tap.check(result.returncode == 1 and 'the loss scale' in one_sentence(result.stderr),
+                  f'loss-scale/{scale} in a checkpoint', result.stderr)
     training.run('grown', **{**options, 'loss_scale': 2, 'loss_scale_iters': 5, 'max_iters': 12})
     tap.check([line['scale'] for line in training.log('grown') if 'loss' in line] == [2] * 5 + [4] * 5 + [8] * 2,
               'loss-scale/grows')
