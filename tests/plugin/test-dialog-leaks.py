@@ -91,6 +91,7 @@ with Robot() as player:
     player.environment.update(
         SWITTI_MODEL_PATH=str(player.profile.folder / 'models'), GIMP_PLUGIN_DEBUG_WRAP='switti,run',
         G_SLICE='always-malloc', G_DEBUG='gc-friendly', OMP_NUM_THREADS='1',
+        OMP_WAIT_POLICY='passive',  # or the plug-in starts itself anew, without valgrind
         GIMP_PLUGIN_DEBUG_WRAPPER=f'valgrind --leak-check=full --num-callers=40 --log-file={logs}/%p')
     player.start()
     for _ in range(TIMES):
