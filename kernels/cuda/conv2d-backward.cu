@@ -191,7 +191,7 @@ __global__ void __launch_bounds__ (GRADIENT_THREADS)
 add_parts (ConvShape shape, int splits, int64_t count, const float *partial, float *d_weight)
 {
   const int64_t at = (int64_t) blockIdx.x * GRADIENT_THREADS + threadIdx.x;
-  const int area = shape.kernel * shape.kernel, row = (int) (at % area) / shape.kernel;
+  const int area = shape.kernel * shape.kernel, kernel_row = (int) (at % area) / shape.kernel;
   const int column = (int) (at % area) % shape.kernel, phases = shape.phases * shape.phases;
   const int64_t in = at / area % shape.c_in, out = at / area / shape.c_in;
   float sum = 0.0f;
@@ -201,11 +201,11 @@ add_parts (ConvShape shape, int splits, int64_t count, const float *partial, flo
   for (int part = 0; part < splits * phases; part++)
     {
       const int phase = part % phases;
-      const int tap_y = tap_of (shape.rows, phase / shape.phases, shape.taps, row);
+      const int tap_y = tap_of (shape.rows, phase / shape.phases, shape.taps, kernel_row);
       const int tap_x = tap_of (shape.columns, phase % shape.phases, shape.taps, column);
-      const int64_t tap = (int64_t) tap_y * shape.taps + tap_x;
+      const int64_t row = (int64_t) part * shape.c_out + out, tap = tap_y * shape.taps + tap_x;
 
-      sum += load (partial, (((int64_t) part * shape.c_out + out) * shape.taps * shape.taps + tap) * shape.c_padded + in);
+      sum += load (partial, (row * shape.taps * shape.taps + tap) * shape.c_padded + in);
     }
   store (d_weight, at, load (d_weight, at) + sum);
 }

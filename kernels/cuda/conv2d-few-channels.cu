@@ -114,7 +114,7 @@ switti_cuda_conv_from_few (SwittiKernelContext *context, const ConvShape &shape,
 
 /* -- to few channels ----------------------------------------------------------------------------------------------- */
 
-/* A block's rectangle of outputs, of which each warp has two rows; with the pixels that a kernel of 3 reads around it. */
+/* A block's rectangle of outputs, of which each warp has two rows; and the pixels that a kernel of 3 reads for it. */
 #define RECTANGLE_HEIGHT 8
 #define RECTANGLE_WIDTH 16
 #define AROUND_WIDTH (RECTANGLE_WIDTH + 2)

@@ -11,16 +11,29 @@
  */
 #include "conv2d-mma-private.h"
 
+/* Bit t: whether tap t of a position lies in the map. */
+__device__ __forceinline__ uint32_t
+find_taps_inside (const ConvShape &shape, const Position &position)
+{
+  uint32_t columns = 0, inside = 0;
+
+  for (int t = 0; t < shape.taps; t++)
+    columns |= (uint32_t) (position.x + t) < (uint32_t) shape.columns.size ? 1u << t : 0u;
+  for (int t = 0; t < shape.taps; t++)
+    inside |= (uint32_t) (position.y + t) < (uint32_t) shape.rows.size ? columns << t * shape.taps : 0u;
+  return inside;
+}
+
 /* What a thread copies: the same piece of some positions and of some output channels, step by step. */
 template <typename Tile> struct Copies
 {
   const Bf16 *x, *weight;
-  int64_t weight_row;         /* elements between channels */
-  int pixel[Tile::m_copies];  /* of the first tap */
-  uint32_t taps[Tile::m_copies]; /* bit t: tap t lies in the map */
-  uint32_t channels;          /* bit i: output channel i of the copies exists */
-  int piece;                  /* first element of the own piece */
-  int to;                     /* in a stage's tile of positions, and in that of channels */
+  int64_t weight_row;            /* elements between channels */
+  int pixel[Tile::m_copies];     /* of the first tap */
+  uint32_t taps[Tile::m_copies]; /* which of them lie in the map */
+  uint32_t channels;             /* bit i: output channel i of the copies exists */
+  int piece;                     /* first element of the own piece */
+  int to;                        /* in a stage's tile of positions, and in that of channels */
   int tap, tap_x, tap_pixel, depth;
 
   __device__ __forceinline__ void
@@ -42,9 +55,7 @@ template <typename Tile> struct Copies
             = position_at (shape, phase / shape.phases, phase % shape.phases, first + row + i * Tile::rows);
 
         pixel[i] = (int) position.image + position.y * shape.columns.size + position.x;
-        taps[i] = 0;
-        for (int t = 0; t < shape.taps * shape.taps; t++)
-          taps[i] |= ::tap_pixel (shape, position, t / shape.taps, t % shape.taps) >= 0 ? 1u << t : 0u;
+        taps[i] = find_taps_inside (shape, position);
       }
 #pragma unroll
     for (int i = 0; i < Tile::n_copies; i++)
@@ -162,7 +173,8 @@ bool
 switti_cuda_conv_takes_mma (const ConvShape &shape, const SwittiConv *c)
 {
   return c->x_dtype == SWITTI_DTYPE_BF16 && c->w_dtype == SWITTI_DTYPE_BF16 && c->c_in % PIECE == 0
-         && c->batch * c->height <= INT32_MAX / c->width && is_launchable (count_blocks (shape, choices[CONV_TILE_SMALL]))
+         && c->batch * c->height <= INT32_MAX / c->width
+         && is_launchable (count_blocks (shape, choices[CONV_TILE_SMALL]))
          && is_launchable (count_blocks (shape, choices[CONV_TILE_NARROW]));
 }
 

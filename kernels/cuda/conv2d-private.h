@@ -7,8 +7,8 @@
  * phase has two taps with summed weights (2.25 times fewer operations for both axes); and the gradient of a stride of 2
  * reads every other kernel row.
  *
- * Packed weights are (phases of rows and columns, c_out, taps of rows and columns, channels), channels padded with zeros
- * to a multiple of PACK_CHANNELS.
+ * Packed weights are (phases of rows and columns, c_out, taps of rows and columns, channels), channels padded with
+ * zeros to a multiple of PACK_CHANNELS.
  */
 #pragma once
 

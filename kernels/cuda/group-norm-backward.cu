@@ -4,8 +4,8 @@
  *
  * With n = (x - mean) / deviation, z = n weight + bias and u = dy SiLU' (z) weight:
  *   dx = (u - mean u - n mean (u n)) / deviation,  d_weight = sum of dy SiLU' n,  d_bias = sum of dy SiLU'.
- * After the statistics (group-norm-private.h) blocks sum the gradients of each channel over their chunk; these are added
- * in order, over an image's chunks for the means and over all for the parameters.
+ * After the statistics (group-norm-private.h) blocks sum the gradients of each channel over their chunk; these are
+ * added in order, over an image's chunks for the means and over all for the parameters.
  *
  * scratch: statistics (batch, chunks, groups, 2), sums (batch, chunks, 2, C), vectors (batch, 4, C), float32.
  */

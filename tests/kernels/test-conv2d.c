@@ -255,8 +255,8 @@ test_upsample (void)
     }
 }
 
-/* Shapes for each of the tensor cores' tiles on CUDA: full ones and the last, partial ones; channels that fill no step, or
- * several; fewer outputs than a row of a tile. */
+/* Shapes for each of the tensor cores' tiles on CUDA: full ones and the last, partial ones; channels that fill no step,
+ * or several; fewer outputs than a row of a tile. */
 static void
 test_tiles (void)
 {
