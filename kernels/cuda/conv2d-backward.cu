@@ -127,6 +127,7 @@ sum_positions (ConvShape shape, int splits, int split_positions, const float *x,
   const int own_out = first_out + own_lane, tap = (first_depth + own_lane) / shape.c_padded;
   const int own_in = (first_depth + own_lane) % shape.c_padded;
   const bool has_in = first_depth + own_lane < depth && own_in < shape.c_in;
+  const bool has_sums = first_out + row < shape.c_out && first_depth + column < depth;
   const int64_t first = (int64_t) split * split_positions;
   const int64_t end = first + split_positions < shape.positions ? first + split_positions : shape.positions;
   float total[LANE][LANE] = {}, sum[LANE][LANE] = {}, a[LANE], b[LANE];
@@ -148,6 +149,8 @@ sum_positions (ConvShape shape, int splits, int split_positions, const float *x,
       shared_store (outputs + (own_row * TILE_SIDE + own_lane), float4{ a[0], a[1], a[2], a[3] });
       shared_store (inputs + (own_row * TILE_SIDE + own_lane), float4{ b[0], b[1], b[2], b[3] });
       __syncthreads ();
+      if (!has_sums)
+        continue;
 #pragma unroll
       for (int k = 0; k < TILE_POSITIONS; k++)
         {

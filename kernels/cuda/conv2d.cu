@@ -112,7 +112,7 @@ convolve (ConvShape shape, const X *x, const W *weight, const float *bias, const
   const Position position = position_at (shape, phase_y, phase_x, first + own_row);
   const W *own_weight
       = weight + ((int64_t) blockIdx.z * shape.c_out + first_channel + own_row) * taps * shape.c_padded;
-  const bool has_weight = first_channel + own_row < shape.c_out;
+  const bool has_weight = first_channel + own_row < shape.c_out, has_sums = first_channel + column < shape.c_out;
   float total[LANE][LANE] = {}, sum[LANE][LANE] = {}, a[LANE], b[LANE];
 
   for (int tap = 0; tap < taps; tap++)
@@ -131,6 +131,8 @@ convolve (ConvShape shape, const X *x, const W *weight, const float *bias, const
           store_column (positions, own_depth, own_row, a);
           store_column (channels, own_depth, own_row, b);
           __syncthreads ();
+          if (!has_sums)
+            continue;
 #pragma unroll
           for (int k = 0; k < TILE_DEPTH; k++)
             {
