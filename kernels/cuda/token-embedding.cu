@@ -120,7 +120,7 @@ take_token (const TokenGradients &g, int64_t token, int column)
   return sum;
 }
 
-__global__ void __launch_bounds__ (TOKEN_THREADS)
+__global__ void __launch_bounds__ (TOKEN_THREADS, 1)
 token_gradients (TokenGradients g)
 {
   SWITTI_SHARED (float, parts, TOKEN_THREADS);
