@@ -5,6 +5,7 @@
 #include "switti-device-private.h"
 #include "switti-session.h"
 #include "switti-studio.h"
+#include "widget-search.h"
 
 #include <glib/gstdio.h>
 #include <sys/resource.h>
@@ -327,26 +328,6 @@ test_model_deleted (Case *self, gconstpointer data)
 
 /* -- the studio ---------------------------------------------------------------------------------------------- */
 
-static GtkWidget *
-find_by_type (GtkWidget *widget, GType type)
-{
-  g_autoptr (GList) children = NULL;
-
-  if (g_type_is_a (G_OBJECT_TYPE (widget), type))
-    return widget;
-  if (!GTK_IS_CONTAINER (widget))
-    return NULL;
-  children = gtk_container_get_children (GTK_CONTAINER (widget));
-  for (GList *child = children; child; child = child->next)
-    {
-      GtkWidget *found = find_by_type (child->data, type);
-
-      if (found)
-        return found;
-    }
-  return NULL;
-}
-
 static void
 paint_in (SwittiStudio *studio, Case *self, const SwittiStudioRun *run)
 {
@@ -364,7 +345,7 @@ test_contact_sheet (Case *self, gconstpointer data)
 {
   g_autoptr (GtkWidget) widget = g_object_ref_sink (switti_studio_new (self->session));
   SwittiStudio *studio = SWITTI_STUDIO (widget);
-  GtkWidget *box = find_by_type (widget, GTK_TYPE_FLOW_BOX);
+  GtkWidget *box = find_widget (widget, GTK_TYPE_FLOW_BOX);
   g_autoptr (GArray) seeds = NULL;
   g_autoptr (GPtrArray) none = NULL, finished = NULL;
 

@@ -5,6 +5,7 @@
 #include "switti-default-spin.h"
 #include "switti-model-chooser.h"
 #include "switti-prompt-view.h"
+#include "widget-search.h"
 
 static void
 count_call (int *count)
@@ -134,32 +135,12 @@ test_default_spin_large (void)
   g_assert_cmpstr (gtk_entry_get_text (GTK_ENTRY (spin)), ==, "9007199254740991");
 }
 
-static GtkWidget *
-find_child (GtkWidget *widget, GType type)
-{
-  g_autoptr (GList) children = NULL;
-
-  if (g_type_is_a (G_OBJECT_TYPE (widget), type))
-    return widget;
-  if (!GTK_IS_CONTAINER (widget))
-    return NULL;
-  children = gtk_container_get_children (GTK_CONTAINER (widget));
-  for (GList *child = children; child; child = child->next)
-    {
-      GtkWidget *found = find_child (child->data, type);
-
-      if (found)
-        return found;
-    }
-  return NULL;
-}
-
 static void
 test_model_chooser (void)
 {
   g_autoptr (GtkWidget) chooser = g_object_ref_sink (switti_model_chooser_new ());
-  GtkWidget *combo = find_child (chooser, GTK_TYPE_COMBO_BOX);
-  GtkWidget *summary = find_child (chooser, GTK_TYPE_LABEL);
+  GtkWidget *combo = find_widget (chooser, GTK_TYPE_COMBO_BOX);
+  GtkWidget *summary = find_widget (chooser, GTK_TYPE_LABEL);
   g_autofree char *model = NULL;
 
   g_assert_cmpstr (accessible_name (combo), ==, "Model");
