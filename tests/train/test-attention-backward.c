@@ -392,6 +392,45 @@ test_alone (void)
   gradients_clear (&own);
   test_kernels ()->context_free (context);
 }
+
+/* Each launch runs its threads in another order: 50 of them give the same bits. */
+static void
+test_orders (void)
+{
+  const Shape shape = { 1, 1, 64, 17, 35, TRUE, 0 };
+  const gsize queries = 17 * 64, keys = 35 * 64;
+  SwittiKernelContext *context = test_context (NULL, 1);
+  g_autoptr (GRand) rand = g_rand_new_with_seed (9);
+  Operand operands[N_INPUTS];
+  double *in[N_INPUTS];
+  Gradients first;
+  void *out;
+
+  for (int i = 0; i < N_INPUTS; i++)
+    {
+      operands[i] = operand_new (SWITTI_DTYPE_BF16, i == Q || i == DOUT ? queries : keys, rand);
+      in[i] = test_values (&operands[i]);
+    }
+  out = rounded_output (&shape, in, SWITTI_DTYPE_BF16);
+  first = differentiate (test_kernels (), context, &shape, SWITTI_DTYPE_BF16, operands, out);
+  for (int i = 1; i < 50; i++)
+    {
+      Gradients again = differentiate (test_kernels (), context, &shape, SWITTI_DTYPE_BF16, operands, out);
+
+      g_assert_cmpmem (again.dq, queries * 2, first.dq, queries * 2);
+      g_assert_cmpmem (again.dk, keys * sizeof (float), first.dk, keys * sizeof (float));
+      g_assert_cmpmem (again.dv, keys * sizeof (float), first.dv, keys * sizeof (float));
+      gradients_clear (&again);
+    }
+  for (int i = 0; i < N_INPUTS; i++)
+    {
+      operand_clear (&operands[i]);
+      g_free (in[i]);
+    }
+  g_aligned_free (out);
+  gradients_clear (&first);
+  test_kernels ()->context_free (context);
+}
 #endif
 
 int
@@ -404,6 +443,7 @@ main (int argc, char **argv)
 #if defined(SWITTI_TEST_CUDA_ON_HOST)
   g_test_add_func ("/attention-backward/twin", test_twin);
   g_test_add_func ("/attention-backward/alone", test_alone);
+  g_test_add_func ("/attention-backward/orders", test_orders);
 #endif
   return g_test_run ();
 }
