@@ -189,28 +189,31 @@ tap_of (const ConvAxis &axis, int phase, int taps, int row)
   return tap;
 }
 
-/* A thread adds the parts of one weight's gradient. */
+/* A thread adds the parts of the gradients of a kernel: of the weights between two channels. */
 __global__ void __launch_bounds__ (GRADIENT_THREADS)
-add_parts (ConvShape shape, int splits, int64_t count, const float *partial, float *d_weight)
+add_parts (ConvShape shape, int parts, int64_t kernels, const float *partial, float *d_weight)
 {
   const int64_t at = (int64_t) blockIdx.x * GRADIENT_THREADS + threadIdx.x;
-  const int area = shape.kernel * shape.kernel, kernel_row = (int) (at % area) / shape.kernel;
-  const int column = (int) (at % area) % shape.kernel, phases = shape.phases * shape.phases;
-  const int64_t in = at / area % shape.c_in, out = at / area / shape.c_in;
-  float sum = 0.0f;
+  const int64_t in = at % shape.c_in, out = at / shape.c_in;
+  const int area = shape.kernel * shape.kernel, phases = shape.phases * shape.phases;
 
-  if (at >= count)
+  if (at >= kernels)
     return;
-  for (int part = 0; part < splits * phases; part++)
+  for (int weight = 0; weight < area; weight++)
     {
-      const int phase = part % phases;
-      const int tap_y = tap_of (shape.rows, phase / shape.phases, shape.taps, kernel_row);
-      const int tap_x = tap_of (shape.columns, phase % shape.phases, shape.taps, column);
-      const int64_t row = (int64_t) part * shape.c_out + out, tap = tap_y * shape.taps + tap_x;
+      float sum = 0.0f;
 
-      sum += load (partial, (row * shape.taps * shape.taps + tap) * shape.c_padded + in);
+      for (int part = 0; part < parts; part++)
+        {
+          const int phase = part % phases;
+          const int tap_y = tap_of (shape.rows, phase / shape.phases, shape.taps, weight / shape.kernel);
+          const int tap_x = tap_of (shape.columns, phase % shape.phases, shape.taps, weight % shape.kernel);
+          const int64_t row = (int64_t) part * shape.c_out + out, tap = tap_y * shape.taps + tap_x;
+
+          sum += load (partial, (row * shape.taps * shape.taps + tap) * shape.c_padded + in);
+        }
+      store (d_weight, at * area + weight, load (d_weight, at * area + weight) + sum);
     }
-  store (d_weight, at, load (d_weight, at) + sum);
 }
 
 static SwittiKernelStatus
@@ -218,7 +221,7 @@ weight_gradient (SwittiKernelContext *context, const SwittiConvBackwardPlan *pla
                  float *d_weight)
 {
   const ConvShape &shape = plan->forward;
-  const int64_t count = (int64_t) shape.c_out * shape.c_in * shape.kernel * shape.kernel;
+  const int64_t kernels = (int64_t) shape.c_out * shape.c_in;
   const dim3 grid ((unsigned int) depth_tiles (shape), (unsigned int) blocks_for (shape.c_out, TILE_SIDE),
                    (unsigned int) (shape.phases * shape.phases * plan->splits));
   const dim3 block (GRADIENT_THREADS);
@@ -232,8 +235,8 @@ weight_gradient (SwittiKernelContext *context, const SwittiConvBackwardPlan *pla
                             x, dy, plan->partial);
   if (status != SWITTI_KERNEL_OK)
     return status;
-  return SWITTI_LAUNCH (context, add_parts, dim3 ((unsigned int) blocks_for (count, GRADIENT_THREADS)), block, 0, shape,
-                        plan->splits, count, plan->partial, d_weight);
+  return SWITTI_LAUNCH (context, add_parts, dim3 ((unsigned int) blocks_for (kernels, GRADIENT_THREADS)), block, 0,
+                        shape, shape.phases * shape.phases * plan->splits, kernels, plan->partial, d_weight);
 }
 
 SwittiKernelStatus

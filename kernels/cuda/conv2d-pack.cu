@@ -109,47 +109,49 @@ switti_cuda_conv_gradient_shape (const SwittiConv *c, ConvShape *shape)
 
 /* -- packing ------------------------------------------------------------------------------------------------------ */
 
-/* A thread makes a packed weight. */
+/* A thread makes four packed weights of a tap. */
 template <typename W>
 __global__ void __launch_bounds__ (PACK_THREADS)
-pack_weights (ConvShape shape, bool turned, int64_t count, const float *weight, W *packed)
+pack_weights (ConvShape shape, bool turned, int64_t lanes, const float *weight, W *packed)
 {
-  const int64_t at = (int64_t) blockIdx.x * PACK_THREADS + threadIdx.x, area = shape.kernel * shape.kernel;
+  const int64_t lane = (int64_t) blockIdx.x * PACK_THREADS + threadIdx.x, at = lane * LANE;
   const int channel = (int) (at % shape.c_padded), taps = shape.taps * shape.taps;
-  const int tap = (int) (at / shape.c_padded % taps);
+  const int tap = (int) (at / shape.c_padded % taps), area = shape.kernel * shape.kernel;
   const int64_t out = at / shape.c_padded / taps % shape.c_out;
   const int phase = (int) (at / shape.c_padded / taps / shape.c_out);
-  float sum = 0.0f;
+  const int64_t pair = turned ? channel * (int64_t) shape.c_out + out : out * shape.c_in + channel;
+  const int64_t step = (turned ? shape.c_out : 1) * (int64_t) area;
+  float sum[LANE] = { 0.0f, 0.0f, 0.0f, 0.0f };
 
-  if (at >= count)
+  if (lane >= lanes)
     return;
-  if (channel < shape.c_in)
-    {
-      const int64_t pair = turned ? channel * (int64_t) shape.c_out + out : out * shape.c_in + channel;
-      const uint32_t rows = tap_rows (shape.rows, phase / shape.phases, tap / shape.taps);
-      const uint32_t columns = tap_rows (shape.columns, phase % shape.phases, tap % shape.taps);
-
-      for (int y = 0; y < shape.kernel; y++)
-        for (int x = 0; x < shape.kernel; x++)
-          if ((rows >> y & columns >> x & 1u) != 0)
-            sum += load (weight, pair * area + y * shape.kernel + x);
-    }
-  store (packed, at, sum);
+  const uint32_t rows = tap_rows (shape.rows, phase / shape.phases, tap / shape.taps);
+  const uint32_t columns = tap_rows (shape.columns, phase % shape.phases, tap % shape.taps);
+  for (int y = 0; y < shape.kernel; y++)
+    for (int x = 0; x < shape.kernel; x++)
+      if ((rows >> y & columns >> x & 1u) != 0)
+        {
+#pragma unroll
+          for (int e = 0; e < LANE; e++)
+            if (channel + e < shape.c_in)
+              sum[e] += load (weight, pair * area + e * step + y * shape.kernel + x);
+        }
+  store_vector (packed + at, sum);
 }
 
 SwittiKernelStatus
 switti_cuda_conv_pack_device (SwittiKernelContext *context, const ConvShape &shape, bool turned,
                               SwittiDtype packed_dtype, const float *weight, void *packed)
 {
-  const int64_t count = conv_packed_count (shape), blocks = blocks_for (count, PACK_THREADS);
+  const int64_t lanes = conv_packed_count (shape) / LANE, blocks = blocks_for (lanes, PACK_THREADS);
   const dim3 grid ((unsigned int) blocks), block (PACK_THREADS);
 
   if (!is_launchable (blocks))
     return SWITTI_KERNEL_INVALID;
   if (packed_dtype == SWITTI_DTYPE_BF16)
-    return SWITTI_LAUNCH (context, pack_weights<Bf16>, grid, block, 0, shape, turned, count, weight,
+    return SWITTI_LAUNCH (context, pack_weights<Bf16>, grid, block, 0, shape, turned, lanes, weight,
                           static_cast<Bf16 *> (packed));
-  return SWITTI_LAUNCH (context, pack_weights<float>, grid, block, 0, shape, turned, count, weight,
+  return SWITTI_LAUNCH (context, pack_weights<float>, grid, block, 0, shape, turned, lanes, weight,
                         static_cast<float *> (packed));
 }
 
