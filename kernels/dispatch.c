@@ -432,6 +432,7 @@ static const SwittiKernels kernels = {
   .profile_reset = DEVICE (profile_reset),
   .profile_read = DEVICE (profile_read),
 #if defined(SWITTI_DISPATCH_CUDA)
+  .native_stream = switti_cuda_native_stream,
   .choices_identity = switti_cuda_choices_identity,
   .choices_write = switti_cuda_choices_write,
   .choices_read = switti_cuda_choices_read,

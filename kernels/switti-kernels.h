@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 /* Raised whenever the layout of SwittiKernels or of a descriptor changes. */
-#define SWITTI_KERNELS_VERSION 4
+#define SWITTI_KERNELS_VERSION 5
 
 typedef enum
 {
@@ -339,6 +339,9 @@ typedef struct SwittiKernels
   SwittiKernelStatus (*copy) (SwittiKernelContext *context, void *dst, const void *src, size_t bytes);
   SwittiKernelStatus (*clear) (SwittiKernelContext *context, void *dst, size_t bytes);
   SwittiKernelStatus (*synchronize) (SwittiKernelContext *context);
+  /* The device's own name of the stream that ops go to, for libraries beside the table: a cudaStream_t. The
+   * entry is NULL on the CPU. */
+  void *(*native_stream) (SwittiKernelContext *context);
   void (*profile_reset) (SwittiKernelContext *context, bool enable);
   void (*profile_read) (SwittiKernelContext *context, SwittiKernelProfile rows[SWITTI_KERNEL_N_OPS]);
   /* What was chosen by timing (which algorithm makes a product), for the caller to keep and a later context to start

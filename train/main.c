@@ -69,7 +69,7 @@ train (int argc, char **argv)
 
   if (!train_parse_options (&options, &training, argc, argv))
     return TRAIN_USAGE;
-  if (train_ranks_open (&ranks, &error))
+  if (train_ranks_open (&ranks, options.device, &error))
     {
       is_quiet = ranks.rank > 0;
       if (train_run (&options, &ranks, &error))

@@ -1,17 +1,28 @@
-/* ranks.c - the ranks that mpirun has started
+/* ranks.c - the ranks that a launcher has started
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  */
 #include "switti-build-config.h"
 
+#include "switti-device-cuda-private.h"
+#include "switti-device-private.h"
 #include "switti-error.h"
 #include "switti-ranks-private.h"
 #include "train.h"
 
 #include <glib/gi18n.h>
 
+/* As switti_device_new() chooses; without opening a device, which comes after. */
+static gboolean
+is_cuda (const char *device)
+{
+  if (device == NULL || g_str_equal (device, "auto"))
+    return switti_device_cuda_has_driver ();
+  return g_str_has_prefix (device, "cuda");
+}
+
 gboolean
-train_ranks_open (TrainRanks *self, GError **error)
+train_ranks_open (TrainRanks *self, const char *device, GError **error)
 {
   g_auto (GStrv) environment = g_get_environ ();
   g_auto (SwittiLaunch) launch = { NULL };
@@ -24,7 +35,17 @@ train_ranks_open (TrainRanks *self, GError **error)
   self->n_here = launch.local_size;
   if (self->n == 1)
     return TRUE;
-  self->all = switti_ranks_open (&launch, error);
+  self->on_cuda = is_cuda (device);
+  self->rank_here = launch.local_rank;
+  if (device != NULL && g_str_has_prefix (device, "cuda:"))
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT,
+                   _ ("Each of %d ranks takes the GPU of its own number on its computer: say --device cuda, not “%s”, "
+                      "and choose GPUs with CUDA_VISIBLE_DEVICES."),
+                   self->n, device);
+      return FALSE;
+    }
+  self->all = switti_ranks_open (&launch, self->on_cuda, error);
   return self->all != NULL;
 }
 
@@ -58,15 +79,21 @@ train_ranks_choose_threads (const TrainRanks *self, int wanted)
   return MAX (1, (int) g_get_num_processors () / self->n_here);
 }
 
-gboolean
-train_ranks_check_device (const TrainRanks *self, SwittiDevice *device, GError **error)
+SwittiDevice *
+train_ranks_open_device (const TrainRanks *self, const char *device, int threads, GError **error)
 {
-  if (self->n == 1 || g_str_equal (switti_device_get_name (device), "cpu"))
-    return TRUE;
-  g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_UNSUPPORTED,
-               _ ("MPI connects processors, not “%s”: train on one rank, or add --device cpu."),
-               switti_device_get_name (device));
-  return FALSE;
+  g_autofree char *own = self->on_cuda ? g_strdup_printf ("cuda:%d", self->rank_here) : NULL;
+  g_autoptr (SwittiDevice) opened = NULL;
+
+  if (own != NULL)
+    device = own;
+  else if (device == NULL || g_str_equal (device, "auto"))
+    device = self->n > 1 ? "cpu" : "auto";
+  opened = switti_device_new (device, train_ranks_choose_threads (self, threads), error);
+  if (opened != NULL && self->on_cuda)
+    switti_collective_attach (self->all, switti_device_get_kernels (opened)->native_stream (
+                                           switti_device_get_context (opened)));
+  return g_steal_pointer (&opened);
 }
 
 gboolean

@@ -44,12 +44,11 @@ static gboolean
 begin (Run *self, GError **error)
 {
   const SwittiTrainingOptions *options = self->options;
-  const char *device = options->device != NULL ? options->device : "auto";
 
   if (!train_ranks_share_batch (self->ranks, options, &self->batch, error))
     return FALSE;
-  self->device = switti_device_new (device, train_ranks_choose_threads (self->ranks, options->threads), error);
-  if (self->device == NULL || !train_ranks_check_device (self->ranks, self->device, error))
+  self->device = train_ranks_open_device (self->ranks, options->device, options->threads, error);
+  if (self->device == NULL)
     return FALSE;
   self->model = switti_training_model_new (self->device, options, self->ranks->all, error);
   if (self->model == NULL)

@@ -51,10 +51,12 @@ typedef struct
   SwittiCollective *all; /* NULL where this is the only one */
   int rank, n;
   int n_here; /* on this computer */
+  int rank_here;
+  gboolean on_cuda; /* each of many ranks on a GPU of its own */
 } TrainRanks;
 
-/* From the launcher's environment. */
-gboolean train_ranks_open (TrainRanks *self, GError **error);
+/* From the launcher's environment; through NCCL where `device`, as --device has it, is CUDA's. */
+gboolean train_ranks_open (TrainRanks *self, const char *device, GError **error);
 /* For commands of one process. */
 gboolean train_ranks_check_alone (const char *command, GError **error);
 void train_ranks_clear (TrainRanks *self);
@@ -62,8 +64,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TrainRanks, train_ranks_clear)
 
 /* --threads for this rank: 0 is this computer's, shared by its ranks. */
 int train_ranks_choose_threads (const TrainRanks *self, int wanted);
-/* SWITTI_ERROR_UNSUPPORTED where many ranks cannot train on that device. */
-gboolean train_ranks_check_device (const TrainRanks *self, SwittiDevice *device, GError **error);
+/* The device of this rank; of many on CUDA each has the GPU of its number on its computer. NULL on failure. */
+SwittiDevice *train_ranks_open_device (const TrainRanks *self, const char *device, int threads, GError **error);
 /* Images of a part of a rank's step. SWITTI_ERROR_ARGUMENT where --bs cannot be shared out. */
 gboolean train_ranks_share_batch (const TrainRanks *self, const SwittiTrainingOptions *options, int *batch,
                                   GError **error);

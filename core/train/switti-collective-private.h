@@ -6,8 +6,9 @@
  * after another, while the caller computes; buffers are the collective's until it is waited for. Sums are taken in the
  * order of the ranks, so that the same ranks give the same bits. Calls of one thread.
  *
- * A backend fills SwittiCollectiveOps: MPI on processors (switti-collective-mpi.c), NCCL on GPUs. Memory is the
- * device's; where that is not the host's, the backend does the sums, too.
+ * A backend fills SwittiCollectiveOps: MPI on processors (switti-collective-mpi.c), NCCL on GPUs
+ * (switti-collective-nccl.c). Memory is the device's, or the host's for a few numbers; where the device's is not the
+ * host's, the backend does the sums, too.
  */
 #pragma once
 
@@ -32,9 +33,16 @@ typedef struct
   gboolean (*reduce_scatter) (gpointer data, const void *whole, void *piece, gsize count, SwittiDtype dtype,
                               GError **error);
   gboolean (*all_reduce) (gpointer data, void *memory, gsize count, SwittiDtype dtype, GError **error);
+  /* Where memory is a device's, whose ops are done after they have returned; NULL where they are done then. attach:
+   * the device's own name of the stream that ops go to (SwittiKernels.native_stream). mark: what the device has been
+   * given so far, on the thread that begins something; follow: what comes next waits for that, on the thread that does
+   * it, and takes the mark over. */
+  void (*attach) (gpointer data, void *stream);
+  gpointer (*mark) (gpointer data);
+  gboolean (*follow) (gpointer data, gpointer mark, GError **error);
   /* The ranks that gave the same colour, in their order. */
   gboolean (*split) (gpointer data, int colour, SwittiCollectiveBackend *part, GError **error);
-  /* Ends the processes of all ranks, this one's included. */
+  /* Ends the processes of all ranks; this one's, too, or it is about to end. */
   void (*abort) (gpointer data);
   void (*free) (gpointer data);
 } SwittiCollectiveOps;
@@ -56,6 +64,9 @@ SwittiCollective *switti_collective_ref (SwittiCollective *self);
 /* Waits for what has begun. */
 void switti_collective_unref (SwittiCollective *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiCollective, switti_collective_unref)
+
+/* From now on what begins comes after what this stream was given before. Nothing on a backend of the host's memory. */
+void switti_collective_attach (SwittiCollective *self, void *stream);
 
 /* For main(), when this rank cannot go on and the others would wait for it: ends all of them. Returns where there is
  * but one. */

@@ -29,6 +29,7 @@ typedef struct
   gsize count; /* bytes for WORK_BROADCAST */
   SwittiDtype dtype;
   int root;
+  gpointer mark; /* the backend's, or NULL */
 } Work;
 
 /* The thread that a collective and its parts share: what one thread asks for happens in that order on all ranks. */
@@ -154,12 +155,22 @@ all_reduce (SwittiCollective *self, void *memory, gsize count, SwittiDtype dtype
   return TRUE;
 }
 
+/* What comes next comes after what the device had been given when it began. */
+static gboolean
+follow (SwittiCollective *self, gpointer mark, GError **error)
+{
+  return self->backend.ops == NULL || self->backend.ops->follow == NULL
+         || self->backend.ops->follow (self->backend.data, mark, error);
+}
+
 static gboolean
 run (const Work *work, GError **error)
 {
   SwittiCollective *self = work->collective;
   const gsize bytes = work->count * switti_dtype_size (work->dtype);
 
+  if (!follow (self, work->mark, error))
+    return FALSE;
   switch (work->kind)
     {
     case WORK_ALL_GATHER:
@@ -201,6 +212,8 @@ run_worker (gpointer data)
           run (work, &failure);
           g_mutex_lock (&worker->mutex);
         }
+      else
+        follow (work->collective, work->mark, NULL);
       if (worker->failure == NULL)
         worker->failure = g_steal_pointer (&failure);
       worker->done++;
@@ -251,6 +264,8 @@ begin (SwittiCollective *self, Work work)
       run (&work, NULL); /* one rank: copies, which cannot fail */
       return 0;
     }
+  if (self->backend.ops->mark != NULL)
+    work.mark = self->backend.ops->mark (self->backend.data);
   g_mutex_lock (&worker->mutex);
   g_queue_push_tail (&worker->work, g_memdup2 (&work, sizeof work));
   ticket = ++worker->issued;
@@ -339,6 +354,13 @@ switti_collective_unref (SwittiCollective *self)
   switti_collective_unref (self->whole);
   g_free (self->scratch);
   g_free (self);
+}
+
+void
+switti_collective_attach (SwittiCollective *self, void *stream)
+{
+  if (self->backend.ops != NULL && self->backend.ops->attach != NULL)
+    self->backend.ops->attach (self->backend.data, stream);
 }
 
 void

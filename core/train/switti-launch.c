@@ -7,6 +7,7 @@
 #include "switti-error.h"
 
 #include <glib/gi18n-lib.h>
+#include <string.h>
 
 #define MAX_RANKS 65536
 
@@ -58,15 +59,54 @@ is_set (char **environment, const char *name)
   return name != NULL && g_environ_getenv (environment, name) != NULL;
 }
 
-/* Where the processes meet: torchrun's variables, which users of srun set, too, or the computer that srun ran on. */
+/* The first computer of SLURM's list, where rank 0 is: "gpu[003-005,9],login" is gpu003. (nullable) (transfer full) */
+static char *
+first_of_list (const char *list)
+{
+  g_autoptr (GString) name = g_string_new (NULL);
+
+  for (const char *at = list; at != NULL && *at != '\0' && *at != ','; at++)
+    {
+      const char *end = *at == '[' ? strchr (at, ']') : NULL;
+
+      if (*at != '[')
+        g_string_append_c (name, *at);
+      else if (end == NULL)
+        return NULL;
+      else
+        {
+          g_string_append_len (name, at + 1, (gssize) strcspn (at + 1, "-,]"));
+          at = end;
+        }
+    }
+  return name->len > 0 ? g_string_free (g_steal_pointer (&name), FALSE) : NULL;
+}
+
+/* A job's own port, below those that systems give away themselves, where nobody says another. */
+static int
+port_of_job (const char *job)
+{
+  guint64 number;
+
+  if (job == NULL || !g_ascii_string_to_unsigned (job, 10, 1, G_MAXUINT32, &number, NULL))
+    return 0;
+  return 20000 + (int) (number % 10000);
+}
+
+/* Where the processes meet: torchrun's variables, which users of srun set, too; or by SLURM's the computer of rank 0,
+ * or the one that srun ran on. */
 static gboolean
 read_meeting_point (char **environment, SwittiLaunch *launch, GError **error)
 {
-  const char *address = g_environ_getenv (environment, "MASTER_ADDR");
+  const gboolean is_slurm = g_str_equal (launch->launcher, "srun");
 
-  if (address == NULL)
-    address = g_environ_getenv (environment, "SLURM_LAUNCH_NODE_IPADDR");
-  launch->address = g_strdup (address);
+  launch->address = g_strdup (g_environ_getenv (environment, "MASTER_ADDR"));
+  if (launch->address == NULL && is_slurm)
+    launch->address = first_of_list (g_environ_getenv (environment, "SLURM_STEP_NODELIST"));
+  if (launch->address == NULL && is_slurm)
+    launch->address = g_strdup (g_environ_getenv (environment, "SLURM_LAUNCH_NODE_IPADDR"));
+  if (is_slurm)
+    launch->port = port_of_job (g_environ_getenv (environment, "SLURM_JOB_ID"));
   return !is_set (environment, "MASTER_PORT")
          || read_number (environment, "MASTER_PORT", 1, 65535, &launch->port, error);
 }

@@ -294,3 +294,9 @@ switti_cuda_synchronize (SwittiKernelContext *context)
 {
   return switti_cuda_check (context, cudaStreamSynchronize (context->runtime->stream), "waiting for the device");
 }
+
+void *
+switti_cuda_native_stream (SwittiKernelContext *context)
+{
+  return context->runtime->stream;
+}

@@ -41,6 +41,7 @@ SwittiKernelStatus switti_cuda_download (SwittiKernelContext *context, void *hos
 SwittiKernelStatus switti_cuda_copy (SwittiKernelContext *context, void *dst, const void *src, size_t bytes);
 SwittiKernelStatus switti_cuda_clear (SwittiKernelContext *context, void *dst, size_t bytes);
 SwittiKernelStatus switti_cuda_synchronize (SwittiKernelContext *context);
+void *switti_cuda_native_stream (SwittiKernelContext *context);
 
 /* -- profile.cu: times between events on the stream ------------------------------------------------------------- */
 double switti_cuda_profile_start (SwittiKernelContext *context);

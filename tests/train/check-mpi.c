@@ -14,7 +14,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
 
   if (switti_launch_parse (environment, &launch, &error))
-    ranks = switti_ranks_open (&launch, &error);
+    ranks = switti_ranks_open (&launch, FALSE, &error);
   g_assert_no_error (error);
   g_assert_cmpint (switti_collective_get_size (ranks), ==, g_ascii_strtoll (argv[1], NULL, 10));
   check_ranks (ranks);
