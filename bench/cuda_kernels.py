@@ -20,6 +20,7 @@ class Launch:
     activations: float = 0  # bytes that the kernel before may have left in the L2 cache
     weights: float = 0     # bytes that come from memory
     tensor: float = 0      # operations on tensor cores
+    efficiency: float = 1  # of those, beside the best of our kernels
     scores: float = 0      # exponentials between two products on tensor cores (attention)
     flop: float = 0        # operations in float32
     instructions: float = 0  # others that count: a thread's, for elements that cost more than their bytes
@@ -70,20 +71,41 @@ def gemm(call, s):
     return result
 
 
-def conv(call, s):
-    side = s['side'] * (2 if s['upsample'] else 1)
-    taps = s['kernel'] ** 2 * (4 / 9 if s['upsample'] else 1)
-    positions = s['batch'] * side * side
-    flop = 2 * positions * s['c_in'] * s['c_out'] * taps
+# Tiles of conv2d-mma.cu: positions, channels, threads, bytes of shared memory, what they reach beside the largest.
+CONV_TILES = (
+    (256, 160, 256, 3 * (256 + 160) * 64, 1.0), (256, 128, 256, 4 * (256 + 128) * 64, 0.95),
+    (128, 80, 256, 3 * (128 + 80) * 64, 0.75), (128, 64, 256, 4 * (128 + 64) * 64, 0.7),
+    (64, 64, 128, 4 * (64 + 64) * 64, 0.55), (128, 8, 128, 4 * (128 + 8) * 64, 0.25),
+)
+
+
+def conv_on_tensors(s, positions, phases, depth, moved, weights, processors):
+    """As switti_cuda_conv_choose_tile(): whole rounds of the tile that needs the least."""
+    def blocks(tile):
+        return ceil(positions, tile[0]) * ceil(s['c_out'], tile[1]) * phases
+    m, n, threads, shared, speed = tile = min(
+        CONV_TILES, key=lambda tile: ceil(blocks(tile), processors) * tile[0] * tile[1] / tile[4])
+    return Launch(rf'convolve_mma<MmaTile<{m}, {n}, .*Bf16>', threads, blocks(tile), dynamic=shared,
+                  activations=moved, weights=weights, tensor=2 * blocks(tile) * m * n * depth, efficiency=speed)
+
+
+def conv(call, s, processors):
+    phases = 4 if s['upsample'] else 1  # an upsampled 3x3 convolution is four of 2x2
+    taps = 4 if s['upsample'] else s['kernel'] ** 2
+    positions = s['batch'] * s['side'] ** 2
+    depth = s['c_in'] * taps
+    flop = 2 * positions * phases * s['c_out'] * depth
     weights = s['c_in'] * s['c_out'] * s['kernel'] ** 2 * dtype_bytes(s['x'])
     moved = call['bytes'] - weights
-    tile = ceil(positions, 64) * ceil(s['c_out'], 64)
+    tile = ceil(positions, 64) * ceil(s['c_out'], 64) * phases
     if s['x'] == 'f32':
         return [Launch(r'convolve<true, float, float, float>', 256, tile, activations=moved, weights=weights,
                        flop=flop)]
-    wide = ceil(positions, 128) * ceil(s['c_out'], 128)
-    return [[Launch(r'convolve_mma<', 256, wide, activations=moved, weights=weights, tensor=flop)],
-            [Launch(r'convolve<true, Bf16, Bf16, Bf16>', 256, tile, activations=moved, weights=weights, flop=flop)]]
+    simt = [Launch(r'convolve<true, Bf16, Bf16, Bf16>', 256, tile, activations=moved, weights=weights, flop=flop)]
+    if s['c_out'] <= 8 and s['kernel'] == 3:
+        return [[Launch(r'convolve_to_few<float>', 128, ceil(positions, 128), activations=1.4 * moved, weights=weights,
+                        tensor=2 * ceil(positions, 128) * 128 * 8 * depth, efficiency=0.25)], simt]
+    return [[conv_on_tensors(s, positions, phases, depth, moved, weights, processors)], simt]
 
 
 def norm(call, s):
@@ -102,21 +124,34 @@ def rope(call, s):
 def attention(call, s):
     n, m, d, images = s['n'], s['m'], s['d'], s['batch'] * s['heads']
     scores = images * n * m
-    return [[Launch(r'attend_mma<.*64', 128, images * ceil(n, 64), activations=call['bytes'], tensor=call['flop'],
-                    scores=scores)],
-            [Launch(r'attend<.*Bf16>', 128, images * ceil(n, 4), dynamic=4 * (2 * d + 32) * 4,
-                    activations=call['bytes'], flop=call['flop'])]]
+    columns = ceil(d, 256) if d > 64 else 1  # blocks that each make all scores
+    simt = [Launch(r'attend<.*Bf16>', 256, images * ceil(n, 64) * columns, activations=call['bytes'],
+                   flop=call['flop'] * (1 + columns) / 2)]
+    if d > 128:
+        # Each block of 128 columns makes the scores anew.
+        blocks, wide = images * ceil(n, 64) * ceil(d, 128), ceil(d, 64) * 64
+        return [[Launch(r'attend_wide\(', 128, blocks, activations=call['bytes'],
+                        tensor=2 * blocks * 64 * ceil(m, 64) * 64 * (wide + 128), scores=scores * ceil(d, 128))], simt]
+    width = 32 if d <= 32 else 64 if d <= 64 else 128
+    groups = 2 if ceil(n, 128) * images >= 256 and n > 64 and width < 128 else 1
+    queries = 64 * groups
+    return [[Launch(rf'attend_mma<{width}, {groups}, ', 128, images * ceil(n, queries), activations=call['bytes'],
+                    tensor=4 * images * ceil(n, queries) * queries * ceil(m, 64) * 64 * width, scores=scores)], simt]
 
 
 def attention_backward(call, s):
     n, m, images = s['n'], s['m'], s['batch'] * s['heads']
     scores, moved = images * n * m, call['bytes']
-    return [[Launch(r'differentiate_mma<.*64', 128, images * ceil(m, 64), activations=moved, tensor=call['flop'],
-                    scores=scores)],
-            [Launch(r'find_statistics<Bf16>', 256, images * ceil(n, 64), activations=moved / 4, flop=call['flop'] / 5),
-             Launch(r'differentiate_queries<Bf16>', 256, images * ceil(n, 64), activations=moved / 2,
+    padded = images * ceil(n, 64) * ceil(m, 64) * 64 * 64 * s['d']
+    return [[Launch(r'differentiate_queries_mma<64>', 128, images * ceil(n, 64), activations=moved / 2,
+                    tensor=6 * padded, scores=scores),
+             Launch(r'differentiate_keys_mma<64>', 128, images * ceil(m, 64), activations=moved / 2,
+                    tensor=12 * padded, scores=scores)],  # keys' and values' weights in two halves
+            [Launch(r'find_statistics<.*Bf16>', 256, images * ceil(n, 64), activations=moved / 4,
+                    flop=call['flop'] / 5),
+             Launch(r'differentiate_queries<.*Bf16>', 256, images * ceil(n, 64), activations=moved / 2,
                     flop=0.6 * call['flop']),
-             Launch(r'differentiate_keys<Bf16>', 256, images * ceil(m, 64), activations=moved / 2,
+             Launch(r'differentiate_keys<.*Bf16>', 256, images * ceil(m, 64), activations=moved / 2,
                     flop=0.8 * call['flop'])]]
 
 
@@ -149,29 +184,32 @@ def sample(kernel, instructions):
 
 
 def norm_backward(call, s):
-    return [Launch(r'norm_backward_rows<', 128, ceil(s['rows'], 8), activations=call['bytes'],
-                   instructions=20 * s['rows'] * s['width'], inflight=96)]
+    chunks = ceil(s['rows'], 16)
+    sums = 4 * 4 * chunks * s['width']  # of each chunk, for up to four parameters
+    return [Launch(r'norm_backward_rows<.*128, 4, true.*Bf16, Bf16>', 128, chunks, activations=call['bytes'] + sums,
+                   instructions=20 * s['rows'] * s['width'], inflight=96),
+            Launch(r'norm_backward_columns\(', 256, ceil(s['width'], 32), activations=sums)]
 
 
 def rope_backward(call, s):
-    return [Launch(r'rope_gradient_rows<', 128, s['rows'], activations=call['bytes'],
+    tensors = 3 if call['words'].endswith('k') else 1
+    return [Launch(r'rope_gradient_rows<.*128, 4, true.*Bf16>', 128, s['rows'] * tensors, activations=call['bytes'],
                    instructions=10 * s['rows'] * s['width'])]
 
 
 def column_sum(call, s):
-    return [Launch(r'sum_columns<.*Bf16>', 256, ceil(s['width'], 64) * ceil(s['rows'], 2048),
-                   activations=call['bytes'])]
+    return [Launch(r'sum_columns<true, Bf16>', 512, ceil(s['width'], 32), activations=call['bytes'])]
 
 
 def cross_entropy(call, s):
-    return [Launch(r'cross_entropy_rows<.*Bf16>', 256, s['rows'], activations=call['bytes'],
+    return [Launch(r'cross_entropy_rows<true, Bf16>', 256, s['rows'], activations=call['bytes'],
                    instructions=20 * s['rows'] * s['width'])]
 
 
 def optimizer(kernel):
     def launches(call, s):
         count = s['rows'] * s['width']
-        return [Launch(kernel, 256, ceil(count, 4096), weights=call['bytes'], instructions=10 * count)]
+        return [Launch(kernel, 256, ceil(count, 16384), weights=call['bytes'], instructions=10 * count)]
     return launches
 
 
@@ -202,13 +240,14 @@ OPS = {
 }
 
 
-def launches(call, has_kernel):
-    """The launches of an op call; of the ways that there are, the first that the log has the kernels of, or the last
-    that the table knows."""
-    ways = OPS[call['op']](call, call['shape'])
+def launches(call, has_kernel, processors):
+    """The launches of an op call on a GPU of so many multiprocessors; of the ways that there are, the first that the
+    log has the kernels of, or the first."""
+    make = OPS[call['op']]
+    ways = make(call, call['shape'], processors) if make is conv else make(call, call['shape'])
     if isinstance(ways[0], Launch):
         return ways
     for way in ways:
         if all(not launch.kernel or has_kernel(launch.kernel) for launch in way):
             return way
-    return ways[-1]
+    return ways[0]

@@ -7,6 +7,7 @@
  */
 #include "kernel-run.h"
 
+#include "ceiling.h"
 #include "switti-error.h"
 
 #include <glib/gi18n.h>
@@ -482,6 +483,8 @@ bench_measure_product (SwittiDevice *device, SwittiDtype dtype)
   static const gint64 shapes[][3] = { { 4096, 4096, 4096 }, { 8192, 8192, 2048 }, { 8192, 5760, 1920 } };
   double best = 0;
 
+  if (g_str_equal (switti_device_get_kernels (device)->name, "cpu"))
+    return switti_ceiling_measure (switti_device_get_n_threads (device), dtype);
   for (gsize i = 0; i < G_N_ELEMENTS (shapes); i++)
     {
       const gint64 m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];

@@ -24,7 +24,8 @@ gboolean bench_kernel_time (const BenchKernel *kernel, SwittiDevice *device, dou
 
 /* GB/s that a copy of 256 MiB of device memory reads and writes; the median of some runs. 0 where it cannot be had. */
 double bench_measure_copy (SwittiDevice *device);
-/* GFLOP/s of the best of some large products on the device itself, which the shares of a GPU are taken of. */
+/* GFLOP/s of the best large product, which shares are taken of: oneDNN's own on a processor (ceiling.h), the device's
+ * own on a GPU. 0 where there is none. */
 double bench_measure_product (SwittiDevice *device, SwittiDtype dtype);
 
 G_END_DECLS

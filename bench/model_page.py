@@ -92,7 +92,8 @@ def limits(kernels):
         launch = model.cuda_kernels.Launch(expression, threads, dynamic=dynamic)
         cells = [f'`{expression}`'.replace('|', '\\|'), op, threads, dynamic]
         for gpu in model.GPUS:
-            found = kernels.asked.get((expression, gpu.architecture))
+            # Not every GPU's calls take every tile.
+            found = kernels.find(expression, gpu.architecture)
             cells.append(f'{found.registers}/{found.shared}/{model.blocks_per_processor(gpu, launch, found)}')
         rows.append(cells)
     return table(('kernel', 'op', 'threads', 'dynamic bytes', *(gpu.architecture for gpu in model.GPUS)), rows)

@@ -7,7 +7,6 @@
  */
 #include "bench-kernels.h"
 
-#include "ceiling.h"
 #include "cli.h"
 #include "kernel-run.h"
 #include "profile-report.h"
@@ -163,13 +162,10 @@ open_device (Bench *self, GError **error)
   return TRUE;
 }
 
-/* On a processor the product is oneDNN's own; on a GPU cuBLASLt's, which is all that there is. */
 static void
 measure_ceilings (Bench *self)
 {
-  const gboolean is_cpu = g_str_equal (switti_device_get_name (self->device), "cpu");
-  const double product = is_cpu ? switti_ceiling_measure (switti_device_get_n_threads (self->device), self->dtype)
-                                : bench_measure_product (self->device, self->dtype);
+  const double product = bench_measure_product (self->device, self->dtype);
 
   self->copy_gbytes = MAX (self->copy_gbytes, bench_measure_copy (self->device));
   self->product_gflops = MAX (self->product_gflops, product);

@@ -8,8 +8,8 @@
 #include "switti-build-config.h"
 
 #include "bench-kernels.h"
-#include "ceiling.h"
 #include "cli.h"
+#include "kernel-run.h"
 #include "profile-report.h"
 #include "switti-bundle-private.h"
 #include "switti-device-private.h"
@@ -146,7 +146,7 @@ measure_profile (Bench *self, GCancellable *cancellable, GError **error)
 static void
 measure_ceiling (Bench *self)
 {
-  double gflops = switti_ceiling_measure (switti_device_get_n_threads (self->device), dtype_of (self));
+  double gflops = bench_measure_product (self->device, dtype_of (self));
 
   self->ceiling_gflops = MAX (self->ceiling_gflops, gflops);
 }

@@ -8,8 +8,8 @@
  */
 #include "switti-build-config.h"
 
-#include "ceiling.h"
 #include "cli.h"
+#include "kernel-run.h"
 #include "profile-report.h"
 #include "switti-device-private.h"
 #include "switti-error.h"
@@ -188,8 +188,7 @@ take_step (Bench *self, double *seconds, double *cpu_seconds, GError **error)
 static void
 measure_ceiling (Bench *self)
 {
-  const double gflops = switti_ceiling_measure (switti_device_get_n_threads (self->device),
-                                                switti_training_activations (self->dtype));
+  const double gflops = bench_measure_product (self->device, switti_training_activations (self->dtype));
 
   self->ceiling_gflops = MAX (self->ceiling_gflops, gflops);
 }

@@ -217,13 +217,19 @@ fixture_device (int n_threads)
   g_autoptr (GError) error = NULL;
 #if defined(SWITTI_TEST_CUDA_ON_HOST)
   const SwittiKernelOptions options = { .n_threads = n_threads };
-  SwittiDevice *device
-      = switti_device_new_for_kernels ("cuda:0", switti_kernels_cuda_shuffled ((guint64) n_threads), &options, &error);
+  const gboolean on_gpu = g_strcmp0 (g_getenv ("SWITTI_TEST_CUDA"), "module") == 0;
+  SwittiDevice *device = on_gpu ? switti_device_new ("cuda", n_threads, &error)
+                                : switti_device_new_for_kernels (
+                                    "cuda:0", switti_kernels_cuda_shuffled ((guint64) n_threads), &options, &error);
 #else
   SwittiDevice *device = switti_device_new ("cpu", n_threads, &error);
 #endif
 
   g_assert_no_error (error);
+#if defined(SWITTI_TEST_CUDA_ON_HOST)
+  if (on_gpu)
+    g_test_message ("on the CUDA module: %s", switti_device_get_description (device)); /* gpu-check.sh looks for it */
+#endif
   return device;
 }
 

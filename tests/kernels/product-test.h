@@ -15,7 +15,7 @@
 /* The same tests run on each op table: the CPU's with its instruction sets, as SwittiKernelOptions has them, and CUDA's
  * on the host (tests/cuda-on-host/), which has none to choose. */
 #if defined(SWITTI_TEST_CUDA_ON_HOST)
-#include "table-on-host.h"
+#include "staged.h"
 static const char *const test_isas[] = { "cuda" };
 #define TEST_IS_CUDA TRUE
 /* A thread is simulated in some nanoseconds an instruction: what is large for speed's sake alone is made smaller. */
@@ -30,7 +30,7 @@ static inline const SwittiKernels *
 test_kernels (void)
 {
 #if defined(SWITTI_TEST_CUDA_ON_HOST)
-  return switti_kernels_cuda_eager ();
+  return switti_kernels_under_test ();
 #else
   return switti_kernels_cpu ();
 #endif
