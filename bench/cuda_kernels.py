@@ -186,8 +186,8 @@ def sample(kernel, instructions):
 def norm_backward(call, s):
     chunks = ceil(s['rows'], 16)
     sums = 4 * 4 * chunks * s['width']  # of each chunk, for up to four parameters
-    return [Launch(r'norm_backward_rows<.*128, 4, true.*Bf16, Bf16>', 128, chunks, activations=call['bytes'] + sums,
-                   instructions=20 * s['rows'] * s['width'], inflight=96),
+    return [Launch(r'norm_backward_rows<RowShape<256, 2, true>, (true|false), 16, Bf16, Bf16>', 256, chunks,
+                   activations=call['bytes'] + sums, instructions=20 * s['rows'] * s['width'], inflight=96),
             Launch(r'norm_backward_columns\(', 256, ceil(s['width'], 32), activations=sums)]
 
 
