@@ -48,7 +48,7 @@ sum_products (const BackwardOperands<T> &op, int64_t image, int64_t head, int64_
 }
 
 template <bool VECTOR, typename T>
-__global__ void __launch_bounds__ (TILE_THREADS)
+__global__ void __launch_bounds__ (TILE_THREADS, 2)
 find_statistics (BackwardOperands<T> op)
 {
   SWITTI_SHARED (float, stage, 2 * TILE_DEPTH * TILE_STRIDE);

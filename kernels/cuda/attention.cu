@@ -11,7 +11,7 @@
 #include "attention-private.h"
 
 template <bool VECTOR, int COLUMNS, typename T>
-__global__ void __launch_bounds__ (TILE_THREADS)
+__global__ void __launch_bounds__ (TILE_THREADS, COLUMNS == 1 ? 2 : 1)
 attend (AttentionShape shape, const int32_t *group_index, const int32_t *key_length, const T *q, const T *k, const T *v,
         T *out)
 {
