@@ -21,39 +21,39 @@ gi.require_version("GdkPixbuf", "2.0")
 gi.require_version("Gdk", "3.0")
 from gi.repository import Gdk, GdkPixbuf  # noqa: E402
 
-# Medians of the corners of the training pictures.
-COLOURS = {
-    "black": (21, 20, 25), "red": (214, 48, 49), "cyan": (111, 210, 231), "blue": (52, 120, 220),
-    "gray": (150, 149, 154), "brown": (131, 90, 61), "yellow": (250, 210, 60), "orange": (244, 140, 38),
-    "green": (46, 159, 80), "purple": (129, 80, 190), "pink": (250, 161, 191), "white": (255, 255, 255),
-}
 N_SUBJECTS, N_COLOURED, COLUMNS, NEEDED = 24, 12, 6, 9
 
 
-def icon_subjects():
+def load_recipe():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "icons-data.py")
     spec = importlib.util.spec_from_file_location("icons_data", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.subjects()
+    return module
+
+
+RECIPE = load_recipe()
+COLOURS = dict(RECIPE.COLOURS, white=(255, 255, 255))
 
 
 def seen_pairs(data):
-    """(subject, colour) of every training picture, in either style."""
+    """(subject, colour) of every training picture, in either style and any shade, as the files are named."""
     pairs = set()
     with open(os.path.join(data, "train2014.csv"), encoding="utf-8", newline="") as file:
-        for _, name, caption in list(csv.reader(file))[1:]:
-            pairs.add((caption.split(",")[0], name.rsplit(".", 1)[0].split("_")[2]))
+        for _, name, _ in list(csv.reader(file))[1:]:
+            subject, _, colour = name.rsplit(".", 1)[0].rsplit("_", 2)
+            pairs.add((subject.replace("-", " "), colour.split("-")[0]))
     return pairs
 
 
 def unseen_prompts(data):
-    """Each of the first subjects with a colour that it was never seen with; all colours take part in turn."""
-    pairs, names, prompts = seen_pairs(data), [name for name in COLOURS if name != "white"], []
-    for i, subject in enumerate(icon_subjects()[:N_COLOURED]):
-        colour = next(names[(i + k) % len(names)] for k in range(len(names))
-                      if (subject, names[(i + k) % len(names)]) not in pairs)
-        prompts.append((f"{subject}, flat style, on a {colour} background", colour))
+    """The first twelve subjects that there is a colour for which they were never seen with; colours take turns."""
+    pairs, names, prompts = seen_pairs(data), list(RECIPE.COLOURS), []
+    for i, subject in enumerate(RECIPE.subjects()):
+        turns = [names[(i + k) % len(names)] for k in range(len(names))]
+        unseen = [colour for colour in turns if (subject, colour) not in pairs]
+        if unseen and len(prompts) < N_COLOURED:
+            prompts.append((f"{subject}, flat style, on a {unseen[0]} background", unseen[0]))
     return prompts
 
 
@@ -94,7 +94,7 @@ def main():
     seed = int(sys.argv[5]) if len(sys.argv) == 6 else 1
     os.makedirs(out, exist_ok=True)
 
-    subjects = icon_subjects()[:N_SUBJECTS]
+    subjects = RECIPE.subjects()[:N_SUBJECTS]
     sheet([paint(switti, model, f"{subject}, flat style", seed, os.path.join(out, "picture.png"))
            for subject in subjects], os.path.join(out, "subjects.png"))
     print("subjects.png:", ", ".join(subjects))
