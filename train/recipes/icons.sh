@@ -26,7 +26,8 @@ stage ()
     --save-iters 200 --val-iters 400 --resume auto --local-out-dir-path "$out/$name" "$@"
 }
 
-stage coarse wide --train-scales 4 --bs 48 --tblr 2e-3 --wpe 0.1 --loss-balance 0.7 --max-iters "${SWITTI_COARSE_STEPS:-1500}"
+stage coarse wide --train-scales 4 --bs 48 --tblr 2e-3 --wpe 0.1 --loss-balance 0.7 \
+  --max-iters "${SWITTI_COARSE_STEPS:-1500}"
 stage middle wide --init "$out/coarse/latest" --train-scales 7 --bs 24 --tblr 1.5e-3 --wpe 0.1 --loss-balance 0.7 \
   --max-iters "${SWITTI_MIDDLE_STEPS:-1500}"
 stage all own --init "$out/middle/latest" --bs 8 --tblr 1e-3 --wpe 0.01 --loss-balance 0.6 \
