@@ -21,7 +21,8 @@ stage ()
 {
   name=$1 list=$2
   shift 2
-  "$train" --data-path "$data/$list" --vae icons --train-text true --depth 6 --embed-dim 192 --use-crop-cond false --seed 7 \
+  "$train" --data-path "$data/$list" --vae icons --train-text true --depth 6 --embed-dim 192 \
+    --use-crop-cond false --seed 7 \
     --hflip false --uncond-proba 0.1 --twd 0.05 --fp16 2 --sche cos --wp 200 --ema 0.99 --cache "$out/cache" \
     --save-iters 200 --val-iters 400 --resume auto --local-out-dir-path "$out/$name" "$@"
 }
