@@ -16,7 +16,7 @@ from gimp_profile import Tap
 PO = pathlib.Path(os.environ['SWITTI_TEST_PO'])
 SOURCE = PO.parent
 # Folders whose sentences people see.
-TRANSLATED = ['cli', 'core', 'plugin', 'train', 'ui']
+TRANSLATED = ['bench', 'cli', 'core', 'plugin', 'train', 'ui']
 # What meson's preset glib makes xgettext look for.
 XGETTEXT = ['--from-code=UTF-8', '--add-comments', '--keyword=_', '--keyword=N_', '--keyword=C_:1c,2',
             '--keyword=NC_:1c,2', '--keyword=g_dcgettext:2', '--keyword=g_dngettext:2,3', '--keyword=g_dpgettext2:2c,3',
