@@ -127,10 +127,12 @@ def own_rows(chance, icon, out):
             name = icon.put(os.path.join(out, "val2014"), colour, levels)
             val.append((name, captions(chance, icon.subject, icon.style, colour)))
             continue
-        for shade in range(-1, N_SHADES):
-            offset = [chance.uniform(-SHADE, SHADE) if shade > 0 else 0 for _ in range(3)]
+        name = icon.put(os.path.join(out, "train2014"), colour, levels)
+        train += [(name, captions(chance, icon.subject, icon.style, colour)) for _ in range(2)]
+        for shade in range(1, N_SHADES):
+            offset = [chance.uniform(-SHADE, SHADE) for _ in range(3)]
             name = icon.put(os.path.join(out, "train2014"), colour, numpy.clip(numpy.add(levels, offset), 0, 255),
-                            f"-{shade}" if shade > 0 else "")
+                            f"-{shade}")
             train.append((name, captions(chance, icon.subject, icon.style, colour)))
     return train, val
 
