@@ -146,7 +146,8 @@ take_step (Run *self, GError **error)
   switti_trainer_set_statistics (self->trainer, NULL);
   return self->ranks->rank > 0
          || (train_log_step (self->log, self->session.state.step, &report, error)
-             && train_events_step (self->events, self->session.state.step, &report, error));
+             && train_events_step (self->events, self->session.state.step, &report, error))
+         || train_session_blame_checkpoint (&self->session, error);
 }
 
 static gboolean
@@ -159,7 +160,7 @@ wants_pictures (Run *self)
 static gboolean
 paint (Run *self, GError **error)
 {
-  return train_session_save (&self->session, error) && switti_checkpoints_wait (self->session.checkpoints, error)
+  return train_session_save_at_end (&self->session, error)
          && (self->ranks->rank > 0
              || train_events_paint (self->events, self->session.state.step,
                                     switti_checkpoints_get_newest (self->session.checkpoints), self->device, error));

@@ -145,6 +145,20 @@ train_session_save_at_end (TrainSession *self, GError **error)
          && (switti_checkpoints_wait (self->checkpoints, &failure) || not_saved (self, failure, error));
 }
 
+/* A full disk is met by whoever writes next: the log, often, while a checkpoint of the background is what filled it. */
+gboolean
+train_session_blame_checkpoint (TrainSession *self, GError **error)
+{
+  GError *failure = NULL;
+
+  if (!switti_checkpoints_wait (self->checkpoints, &failure))
+    {
+      g_clear_error (error);
+      not_saved (self, failure, error);
+    }
+  return FALSE;
+}
+
 void
 train_session_name_last_good (TrainSession *self, GError **error)
 {

@@ -238,9 +238,10 @@ write_step (Vae *self, const SwittiVaeReport *report, GError **error)
 
   train_log_progress (self->log, step, report->loss.loss, tokens);
   if (!train_log_numbers (self->log, step, numbers, G_N_ELEMENTS (numbers), error))
-    return FALSE;
+    return train_session_blame_checkpoint (&self->session, error);
   return (step != 1 && step % self->options->log_iters != 0)
-         || switti_event_writer_add_scalars (self->events, step, scalars, G_N_ELEMENTS (scalars), error);
+         || switti_event_writer_add_scalars (self->events, step, scalars, G_N_ELEMENTS (scalars), error)
+         || train_session_blame_checkpoint (&self->session, error);
 }
 
 static gboolean

@@ -14,7 +14,16 @@ test_table (void)
   g_assert_cmpuint (kernels->version, ==, SWITTI_KERNELS_VERSION);
   g_assert_cmpstr (kernels->name, ==, "cpu");
   for (gsize i = 0; i < n; i++)
-    g_assert_nonnull (entries[i]);
+    {
+      gsize at = G_STRUCT_OFFSET (SwittiKernels, context_new) + i * sizeof *entries;
+
+      /* The processor has no streams of its own, and times nothing that it would keep. */
+      if (at == G_STRUCT_OFFSET (SwittiKernels, native_stream) || at == G_STRUCT_OFFSET (SwittiKernels, choices_identity)
+          || at == G_STRUCT_OFFSET (SwittiKernels, choices_write) || at == G_STRUCT_OFFSET (SwittiKernels, choices_read))
+        g_assert_null (entries[i]);
+      else
+        g_assert_nonnull (entries[i]);
+    }
 }
 
 static void
