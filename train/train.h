@@ -96,8 +96,8 @@ void train_session_clear (TrainSession *self);
 gboolean train_session_save (TrainSession *self, GError **error);
 /* The last one, and until it is on the disk. */
 gboolean train_session_save_at_end (TrainSession *self, GError **error);
-/* Waits for the checkpoint that is being written, and where that failed puts its error in the place of `error`, which is
- * set. Always FALSE. */
+/* Waits for the checkpoint that is being written, and where that failed puts its error in the place of `error`, which
+ * is set. Always FALSE. */
 gboolean train_session_blame_checkpoint (TrainSession *self, GError **error);
 /* Puts into a message of a diverged training where to go on. */
 void train_session_name_last_good (TrainSession *self, GError **error);
