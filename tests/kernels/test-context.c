@@ -18,8 +18,10 @@ test_table (void)
       gsize at = G_STRUCT_OFFSET (SwittiKernels, context_new) + i * sizeof *entries;
 
       /* The processor has no streams of its own, and times nothing that it would keep. */
-      if (at == G_STRUCT_OFFSET (SwittiKernels, native_stream) || at == G_STRUCT_OFFSET (SwittiKernels, choices_identity)
-          || at == G_STRUCT_OFFSET (SwittiKernels, choices_write) || at == G_STRUCT_OFFSET (SwittiKernels, choices_read))
+      if (at == G_STRUCT_OFFSET (SwittiKernels, native_stream)
+          || at == G_STRUCT_OFFSET (SwittiKernels, choices_identity)
+          || at == G_STRUCT_OFFSET (SwittiKernels, choices_write)
+          || at == G_STRUCT_OFFSET (SwittiKernels, choices_read))
         g_assert_null (entries[i]);
       else
         g_assert_nonnull (entries[i]);
