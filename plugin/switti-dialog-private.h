@@ -24,8 +24,7 @@ typedef struct
 {
   GimpProcedure *procedure;
   GimpProcedureConfig *config;
-  GimpImage *image;       /* the open image when the dialog was opened, or NULL */
-  GimpDrawable **drawables; /* selected then, or NULL */
+  GimpImage *image; /* the open image when the dialog was opened, or NULL */
 
   SwittiPreferences *preferences;
   SwittiPromptHistory *history;

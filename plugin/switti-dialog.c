@@ -187,7 +187,8 @@ take_settings (SwittiDialog *self, GError **error)
   settings->output = SWITTI_OUTPUT_AUTO;
   if (!switti_settings_check (settings, image != NULL, error))
     return FALSE;
-  capture = switti_capture_new (settings, image, self->drawables, error);
+  /* The layer to vary is the one that is selected now: layers come and go while the dialog is open. */
+  capture = switti_capture_new (settings, image, NULL, error);
   if (!capture)
     return FALSE;
   g_clear_pointer (&self->painted, switti_settings_unref);
@@ -470,9 +471,9 @@ close_session (SwittiDialog *self)
 
 GPtrArray *
 switti_dialog_run (GimpProcedure *procedure, GimpProcedureConfig *config, SwittiPreferences *preferences,
-                   GimpImage **image, GimpDrawable **drawables)
+                   GimpImage **image)
 {
-  SwittiDialog self = { .procedure = procedure, .config = config, .image = *image, .drawables = drawables };
+  SwittiDialog self = { .procedure = procedure, .config = config, .image = *image };
 
   gimp_ui_init (gimp_procedure_get_name (procedure));
   open_session (&self, preferences);

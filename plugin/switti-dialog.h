@@ -11,10 +11,10 @@
 G_BEGIN_DECLS
 
 /* Shows the dialog until it is closed. @image is the open image or NULL, and becomes the one that was painted into
- * last; @drawables are those selected in it, or NULL.
+ * last.
  * Returns the layers that were inserted last, in an array that ends with NULL and owns nothing, or NULL where none
  * were. */
 GPtrArray *switti_dialog_run (GimpProcedure *procedure, GimpProcedureConfig *config, SwittiPreferences *preferences,
-                              GimpImage **image, GimpDrawable **drawables);
+                              GimpImage **image);
 
 G_END_DECLS

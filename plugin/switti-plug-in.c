@@ -68,7 +68,7 @@ run_procedure (GimpProcedure *procedure, GimpRunMode run_mode, GimpImage *image,
   gegl_init (NULL, NULL);
   if (run_mode == GIMP_RUN_INTERACTIVE)
     {
-      layers = switti_dialog_run (procedure, config, preferences, &image, drawables);
+      layers = switti_dialog_run (procedure, config, preferences, &image);
       if (!layers)
         return gimp_procedure_new_return_values (procedure, GIMP_PDB_CANCEL, NULL);
       return new_success (procedure, image, layers);

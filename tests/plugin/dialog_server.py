@@ -11,7 +11,7 @@ import os
 import pathlib
 import time
 
-from gi.repository import Gegl, Gimp
+from gi.repository import Gegl, Gimp, Gio
 
 STEPS = pathlib.Path(os.environ['SWITTI_TEST_STEPS'])
 RECIPE = 'plug-in-switti/recipe'
@@ -34,6 +34,10 @@ def recipe(layer):
     return json.loads(bytes(byte & 255 for byte in parasite.get_data()).decode()) if parasite else None
 
 
+def seed_of(layer):
+    return (recipe(layer) or {}).get('seed')
+
+
 def images():
     return Gimp.get_images()
 
@@ -50,6 +54,27 @@ def pixels(image):
     found = buffer_pixels(copy.flatten())
     copy.delete()
     return found
+
+
+def put_icon(path):
+    """A picture of 256 x 256 on the lower edge of the canvas, its lower half selected."""
+    global icon
+    layer = Gimp.file_load_layer(Gimp.RunMode.NONINTERACTIVE, canvas, Gio.File.new_for_path(path))
+    canvas.insert_layer(layer, None, 0)
+    layer.set_offsets(72, 44)
+    canvas.select_rectangle(Gimp.ChannelOps.REPLACE, 72, 172, 256, 128)
+    icon = layer.get_name()
+    return icon
+
+
+def place_of(layer):
+    _, x, y = layer.get_offsets()
+    return [x, y, layer.get_width(), layer.get_height()]
+
+
+def pick(number):
+    """Selects the layer with this number from the top."""
+    return canvas.set_selected_layers([canvas.get_layers()[number]])
 
 
 def answer(number, expression):

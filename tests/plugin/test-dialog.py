@@ -5,6 +5,7 @@
 #
 # Usage: test-dialog.py [LANGUAGE]
 
+import pathlib
 import sys
 import time
 
@@ -13,6 +14,7 @@ from dialog_robot import (CONTROL, ENTER, ESCAPE, UP, Atspi, Gdk, Gtk, Robot, cl
 
 PROMPT = 'a grinning cat, flat style'
 SEED = 11
+ICON = pathlib.Path(__file__).parents[2].resolve() / 'docs' / 'grinning-cat.png'
 N_SCALES = 10
 
 # Roles that take the focus without being a control of their own.
@@ -261,9 +263,12 @@ def insert(robot, seed):
 
 
 def check_fill(robot):
+    """The lower half of an icon is painted anew; the square that the model sees is the icon."""
+    robot.ask(f'put_icon({str(ICON)!r})')
     choose_mode(robot, 1)
-    feather = robot.control('spin button', 'Fea_ther')
-    wait_for(lambda: is_showing(feather), 'what belongs to filling')
+    context = robot.control('spin button', 'Conte_xt')
+    wait_for(lambda: is_showing(context), 'what belongs to filling')
+    context.get_value_iface().set_current_value(0)
     untouched = look(robot)
     paint(robot, 31)
     screenshot(robot.picture('filled'), robot.dialog)
@@ -275,6 +280,8 @@ def check_fill(robot):
 
 
 def check_variation(robot):
+    """Of the icon, below the filling."""
+    robot.ask('pick(1)')
     choose_mode(robot, 2)
     strength = robot.control('slider', 'Stren_gth')
     wait_for(lambda: is_showing(strength), 'what belongs to varying')
@@ -285,12 +292,15 @@ def check_variation(robot):
     untouched = look(robot)
     recipe = insert(robot, 32)
     tap.check('source' in recipe and 'mask' not in recipe, 'a layer is varied, with its source in the recipe', recipe)
+    tap.equal(robot.ask('place_of(next(layer for layer in canvas.get_layers() if seed_of(layer) == 32))'),
+              robot.ask('place_of(canvas.get_layer_by_name(icon))'), 'of the layer that is selected now')
     undo(robot, untouched, 'a variation')
     choose_mode(robot, 0)
 
 
 def check_recipe(robot):
-    """The layer that was filled last is selected; its recipe says seed 31."""
+    """The filling is the topmost layer; its recipe says seed 31."""
+    robot.ask('pick(0)')
     set_text(robot.control('text', '_Prompt'), 'something else')
     choose_menu(robot, 'Settings of the selected _layer')
     wait_for(lambda: get_text(robot.control('text', '_Prompt')) == PROMPT, 'the prompt of the layer')
