@@ -187,6 +187,12 @@ dispatch_qk_norm_rope (SwittiKernelContext *context, const SwittiQkNormRope *op,
               2.0 * tensors * size (op->dtype) * (double) (op->batch * op->n * op->heads * op->d));
 }
 
+static bool
+attention_is_valid (const SwittiAttention *a)
+{
+  return a != NULL && a->batch >= 1 && a->heads >= 1 && a->d >= 1 && a->n >= 1 && a->m >= 1 && is_float (a->dtype);
+}
+
 static SwittiKernelStatus
 dispatch_attention (SwittiKernelContext *context, const SwittiAttention *attention, const int32_t *group_index,
                     const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
@@ -195,13 +201,24 @@ dispatch_attention (SwittiKernelContext *context, const SwittiAttention *attenti
   const SwittiAttention *a = attention;
   double width;
 
-  if (a == NULL || a->batch < 1 || a->heads < 1 || a->d < 1 || a->n < 1 || a->m < 1 || !is_float (a->dtype)
-      || q == NULL || k == NULL || v == NULL || out == NULL)
+  if (!attention_is_valid (a) || q == NULL || k == NULL || v == NULL || out == NULL)
     return invalid (&call);
   width = (double) (a->batch * a->heads * a->d);
   return end (&call, context->ops.attention (context, a, group_index, key_length, q, k, v, out),
               4.0 * width * (double) a->n * (double) a->m, 2.0 * width * (double) (a->n + a->m) * size (a->dtype));
 }
+
+#if defined(SWITTI_DISPATCH_CUDA)
+static SwittiKernelStatus
+dispatch_attention_plan (SwittiKernelContext *context, const SwittiAttention *attention)
+{
+  Call call = begin (context, SWITTI_KERNEL_OP_ATTENTION, "attention_plan");
+
+  if (!attention_is_valid (attention))
+    return invalid (&call);
+  return context->ops.attention_plan (context, attention);
+}
+#endif
 
 static SwittiKernelStatus
 dispatch_swiglu (SwittiKernelContext *context, int64_t rows, int64_t hidden, SwittiDtype dtype, const void *gate_up,
@@ -436,6 +453,7 @@ static const SwittiKernels kernels = {
   .choices_identity = switti_cuda_choices_identity,
   .choices_write = switti_cuda_choices_write,
   .choices_read = switti_cuda_choices_read,
+  .attention_plan = dispatch_attention_plan,
 #endif
   .gemm_packed_bytes = DEVICE (gemm_packed_bytes),
   .gemm_pack = DEVICE (gemm_pack),

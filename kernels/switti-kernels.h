@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 /* Raised whenever the layout of SwittiKernels or of a descriptor changes. */
-#define SWITTI_KERNELS_VERSION 5
+#define SWITTI_KERNELS_VERSION 6
 
 typedef enum
 {
@@ -388,6 +388,10 @@ typedef struct SwittiKernels
   SwittiKernelStatus (*attention) (SwittiKernelContext *context, const SwittiAttention *attention,
                                    const int32_t *group_index, const int32_t *key_length, const void *q,
                                    const void *k, const void *v, void *out);
+  /* Chooses how attention of this shape is done from now on where it has neither group_index nor key_length, by timing
+   * what the device has for it; as plans do, not while a graph is captured. Attention that nobody has planned is done,
+   * too. The entry is NULL where there is nothing to choose. */
+  SwittiKernelStatus (*attention_plan) (SwittiKernelContext *context, const SwittiAttention *attention);
   /* out (rows, F) = SiLU (gate) * up, from gate_up (rows, 2F) = [gate | up] with row stride in_stride. */
   SwittiKernelStatus (*swiglu) (SwittiKernelContext *context, int64_t rows, int64_t hidden, SwittiDtype dtype,
                                 const void *gate_up, int64_t in_stride, void *out, int64_t out_stride);

@@ -70,6 +70,42 @@ free_scale_plans (SwittiDevice *device, SwittiScalePlans *plans)
   g_free (plans);
 }
 
+/* A scale's attention to itself, and, with ar, to those before it. */
+static SwittiAttention
+describe_self_attention (const SwittiTransformerRun *run, int scale, int n_images)
+{
+  const SwittiTransformerConfig *config = &run->model->config;
+  const gint64 c = config->width, d = c / config->heads, n = scale_positions (run->model, scale);
+  const gint64 length = run->begin[config->schedule.n_scales];
+  const SwittiRows qkv_rows = { n * 3 * c, 3 * c }, cache_rows = { length * c, c };
+
+  return (SwittiAttention) {
+    .batch = n_images,
+    .heads = config->heads,
+    .d = d,
+    .n = n,
+    .m = config->ar ? run->begin[scale + 1] : n,
+    .scale = 1.0f / sqrtf ((float) d),
+    .dtype = run->model->dtype,
+    .q = qkv_rows,
+    .k = config->ar ? cache_rows : qkv_rows,
+    .v = config->ar ? cache_rows : qkv_rows,
+    .out = { n * c, c },
+  };
+}
+
+/* With ar an image has a slot in the cache, which is a group: there is nothing to choose. */
+static gboolean
+plan_self_attention (const SwittiTransformerRun *run, int scale, int n_images, GError **error)
+{
+  const SwittiAttention attention = describe_self_attention (run, scale, n_images);
+  SwittiDevice *device = run->model->device;
+
+  if (!run->model->config.ar && switti_device_get_kernels (device)->attention_plan != NULL)
+    SWITTI_RUN (device, attention_plan, &attention);
+  return TRUE;
+}
+
 static gboolean
 plan_scale (SwittiTransformerRun *run, int scale, int n_images, GError **error)
 {
@@ -78,7 +114,8 @@ plan_scale (SwittiTransformerRun *run, int scale, int n_images, GError **error)
   if (*plans != NULL)
     return TRUE;
   *plans = g_new0 (SwittiScalePlans, 1);
-  if (make_scale_plans (run->model, *plans, scale, n_images, error))
+  if (make_scale_plans (run->model, *plans, scale, n_images, error) &&
+      plan_self_attention (run, scale, n_images, error))
     return TRUE;
   free_scale_plans (run->model->device, g_steal_pointer (plans));
   return FALSE;
@@ -342,7 +379,7 @@ self_attention (const Scale *s, int index, GError **error)
   const SwittiTransformerConfig *config = &model->config;
   const SwittiBlock *block = &model->blocks[index];
   const gint64 c = config->width, d = c / config->heads, length = run->begin[config->schedule.n_scales];
-  const SwittiRows qkv_rows = { s->n * 3 * c, 3 * c }, dense_rows = { s->n * c, c }, cache_rows = { length * c, c };
+  const SwittiRows qkv_rows = { s->n * 3 * c, 3 * c };
   const float *rope = model->rope != NULL ? model->rope + run->begin[s->scale] * d : NULL;
   const SwittiQkNormRope qk_norm = {
     .batch = s->n_images,
@@ -356,19 +393,7 @@ self_attention (const Scale *s, int index, GError **error)
     .q_out = qkv_rows,
     .k_out = qkv_rows,
   };
-  const SwittiAttention attention = {
-    .batch = s->n_images,
-    .heads = config->heads,
-    .d = d,
-    .n = s->n,
-    .m = config->ar ? run->begin[s->scale + 1] : s->n,
-    .scale = 1.0f / sqrtf ((float) d),
-    .dtype = model->dtype,
-    .q = qkv_rows,
-    .k = config->ar ? cache_rows : qkv_rows,
-    .v = config->ar ? cache_rows : qkv_rows,
-    .out = dense_rows,
-  };
+  const SwittiAttention attention = describe_self_attention (run, s->scale, (int) s->n_images);
   void *k = switti_transformer_at (model, run->qkv, c), *v = switti_transformer_at (model, run->qkv, 2 * c);
 
   SWITTI_RUN (device, gemm, s->plans->qkv, run->h, block->qkv.packed, block->qkv.bias, run->qkv);

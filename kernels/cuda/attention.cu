@@ -9,6 +9,7 @@
 #include "runtime-private.h"
 
 #include "attention-private.h"
+#include "cudnn-private.h"
 
 template <bool VECTOR, int COLUMNS, typename T>
 __global__ void __launch_bounds__ (TILE_THREADS, COLUMNS == 1 ? 2 : 1)
@@ -99,8 +100,8 @@ has_vectors (const SwittiAttention *a, const void *q, const void *k, const void 
 }
 
 static SwittiKernelStatus
-attention (SwittiKernelContext *context, const SwittiAttention *a, const int32_t *group_index,
-           const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
+run_own (SwittiKernelContext *context, const SwittiAttention *a, const int32_t *group_index,
+         const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
 {
   if (a->d > MAX_HEAD || a->heads > 65535 || a->batch > 65535 || a->n > MAX_POSITIONS || a->m > MAX_POSITIONS)
     return SWITTI_KERNEL_INVALID;
@@ -113,8 +114,32 @@ attention (SwittiKernelContext *context, const SwittiAttention *a, const int32_t
   return run_of_width<false, float> (context, a, group_index, key_length, q, k, v, out);
 }
 
+static SwittiKernelStatus
+attention (SwittiKernelContext *context, const SwittiAttention *a, const int32_t *group_index,
+           const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
+{
+  if (group_index == NULL && key_length == NULL && switti_cuda_cudnn_attention (context, a, q, k, v, out))
+    return SWITTI_KERNEL_OK;
+  return run_own (context, a, group_index, key_length, q, k, v, out);
+}
+
+/* Against the own kernel for one image. */
+static SwittiKernelStatus
+attention_plan (SwittiKernelContext *context, const SwittiAttention *a)
+{
+  SwittiAttention one = *a;
+
+  one.batch = 1;
+  switti_cuda_cudnn_attention_plan (context, a, [&] (void *const *o) {
+    return run_own (context, &one, NULL, NULL, o[CUDNN_ATTENTION_Q], o[CUDNN_ATTENTION_K], o[CUDNN_ATTENTION_V],
+                    o[CUDNN_ATTENTION_OUT]);
+  });
+  return SWITTI_KERNEL_OK;
+}
+
 void
 switti_cuda_attention_fill (SwittiKernels *ops)
 {
+  ops->attention_plan = attention_plan;
   ops->attention = attention;
 }

@@ -9,7 +9,9 @@
 #include <cstring>
 
 /* The first line; the number is raised when the rest changes. */
-#define HEAD "switti products 1"
+#define HEAD "switti products 2"
+/* Before the key of a plan. */
+#define PLAN "plan "
 /* Longer keys are none of ours. */
 #define MAX_KEY 320
 
@@ -52,6 +54,8 @@ switti_cuda_choices_to_text (const SwittiCudaChoices &choices)
         }
       text += "\n";
     }
+  for (const auto &[key, plan] : choices.plans)
+    text += PLAN + key + ":" + plan + "\n";
   snprintf (word, sizeof word, "end %016llx\n", (unsigned long long) checksum_of (text.data (), text.size ()));
   return text + word;
 }
@@ -69,14 +73,46 @@ take_line (const std::string &text, size_t *at, std::string *line)
   return true;
 }
 
+/* The colon that ends the key, which begins at `at`; npos where that is none of ours. */
+static size_t
+find_colon (const std::string &line, size_t at)
+{
+  const size_t colon = line.find (':', at);
+
+  return colon == std::string::npos || colon == at || colon > at + MAX_KEY
+                 || line.find_first_not_of ("0123456789- ", at) != colon
+             ? std::string::npos
+             : colon;
+}
+
+bool
+switti_cuda_choices_can_keep (const std::string &text)
+{
+  for (char c : text)
+    if (c < ' ' || c > '~')
+      return false;
+  return !text.empty ();
+}
+
+static bool
+parse_plan (const std::string &line, std::string *key, std::string *plan)
+{
+  const size_t colon = find_colon (line, strlen (PLAN));
+
+  if (colon == std::string::npos)
+    return false;
+  *key = line.substr (strlen (PLAN), colon - strlen (PLAN));
+  *plan = line.substr (colon + 1);
+  return switti_cuda_choices_can_keep (*plan);
+}
+
 static bool
 parse_choice (const std::string &line, std::string *key, SwittiCudaChoice *choice)
 {
-  const size_t colon = line.find (':');
+  const size_t colon = find_colon (line, 0);
   const char *at;
 
-  if (colon == std::string::npos || colon == 0 || colon > MAX_KEY
-      || line.find_first_not_of ("0123456789- ") != colon)
+  if (colon == std::string::npos)
     return false;
   *key = line.substr (0, colon);
   at = line.c_str () + colon + 1;
@@ -94,7 +130,8 @@ bool
 switti_cuda_choices_from_text (SwittiCudaChoices *choices, const std::string &text)
 {
   std::map<std::string, SwittiCudaChoice> found;
-  std::string line, key;
+  std::map<std::string, std::string> plans;
+  std::string line, key, plan;
   SwittiCudaChoice choice;
   size_t at = 0, begin = 0;
   char end[24];
@@ -103,6 +140,13 @@ switti_cuda_choices_from_text (SwittiCudaChoices *choices, const std::string &te
     return false;
   for (begin = at; take_line (text, &at, &line) && line.compare (0, 4, "end ") != 0; begin = at)
     {
+      if (line.compare (0, strlen (PLAN), PLAN) == 0)
+        {
+          if (!parse_plan (line, &key, &plan))
+            return false;
+          plans[key] = plan;
+          continue;
+        }
       if (!parse_choice (line, &key, &choice))
         return false;
       found[key] = choice;
@@ -111,6 +155,7 @@ switti_cuda_choices_from_text (SwittiCudaChoices *choices, const std::string &te
   if (line != end || at != text.size ())
     return false;
   choices->by_product.insert (found.begin (), found.end ());
+  choices->plans.insert (plans.begin (), plans.end ());
   return true;
 }
 

@@ -6,6 +6,7 @@
  * device reads (or writes) the other. An upload has read its source when it returns, but may not have arrived; a
  * download has.
  */
+#include "cudnn-private.h"
 #include "products-private.h"
 #include "runtime-private.h"
 
@@ -107,6 +108,8 @@ open_device (SwittiKernelContext *context, int device)
                                                      PARTIAL_SUMS * sizeof (double)), "device memory");
   if (status == SWITTI_KERNEL_OK)
     status = switti_cuda_products_new (context, &runtime->products);
+  if (status == SWITTI_KERNEL_OK)
+    runtime->cudnn = switti_cuda_cudnn_new (context);
   return status;
 }
 
@@ -149,6 +152,7 @@ switti_cuda_context_free (SwittiKernelContext *context)
   if (context == NULL)
     return;
   runtime = context->runtime;
+  switti_cuda_cudnn_free (runtime->cudnn);
   if (runtime->products != NULL)
     switti_cuda_products_free (runtime->products);
   if (runtime->stream != NULL)

@@ -6,6 +6,7 @@
  * materialised, a tile's rows are read where the taps lie, or are 0 outside the map.
  */
 #include "conv2d-private.h"
+#include "cudnn-private.h"
 
 #include <cstdlib>
 
@@ -30,7 +31,11 @@ struct SwittiConvPlan
   ConvShape shape;
   ConvKernel kernel;
   ConvTile tile; /* of CONV_MMA */
+  SwittiCudnnPlan *cudnn; /* NULL: the own kernel */
 };
+
+static SwittiKernelStatus run_own (SwittiKernelContext *context, const SwittiConvPlan *plan, const void *x,
+                                   const void *packed, const float *bias, const void *residual, void *d);
 
 /* -- planning --------------------------------------------------------------------------------------------------- */
 
@@ -42,6 +47,24 @@ choose_kernel (const ConvShape &shape, const SwittiConv *conv)
   if (switti_cuda_conv_takes_mma (shape, conv))
     return CONV_MMA;
   return switti_cuda_conv_is_from_few (shape, conv) ? CONV_FROM_FEW : CONV_SIMT;
+}
+
+/* Against the own kernel for one image. */
+static SwittiCudnnPlan *
+choose_cudnn (SwittiKernelContext *context, const SwittiConv *conv)
+{
+  SwittiConvPlan one = {};
+
+  one.conv = *conv;
+  one.conv.batch = 1;
+  if (!switti_cuda_conv_shape (&one.conv, &one.shape))
+    return NULL;
+  one.kernel = choose_kernel (one.shape, &one.conv);
+  one.tile = switti_cuda_conv_choose_tile (one.shape, context->runtime->n_processors);
+  return switti_cuda_cudnn_conv_plan (context, &one.conv, [&] (void *const *o) {
+    return run_own (context, &one, o[CUDNN_CONV_X], o[CUDNN_CONV_WEIGHT], static_cast<float *> (o[CUDNN_CONV_BIAS]),
+                    conv->residual ? o[CUDNN_CONV_RESIDUAL] : NULL, o[CUDNN_CONV_D]);
+  });
 }
 
 SwittiKernelStatus
@@ -59,6 +82,7 @@ switti_cuda_conv_plan (SwittiKernelContext *context, const SwittiConv *conv, Swi
   self->shape = shape;
   self->kernel = choose_kernel (shape, conv);
   self->tile = switti_cuda_conv_choose_tile (shape, context->runtime->n_processors);
+  self->cudnn = choose_cudnn (context, conv);
   *plan = self;
   return SWITTI_KERNEL_OK;
 }
@@ -66,6 +90,8 @@ switti_cuda_conv_plan (SwittiKernelContext *context, const SwittiConv *conv, Swi
 void
 switti_cuda_conv_plan_free (SwittiKernelContext *, SwittiConvPlan *plan)
 {
+  if (plan != NULL)
+    switti_cuda_cudnn_plan_free (plan->cudnn);
   free (plan);
 }
 
@@ -208,9 +234,9 @@ switti_cuda_conv_simt (SwittiKernelContext *context, const ConvShape &shape, Swi
     }
 }
 
-SwittiKernelStatus
-switti_cuda_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, const void *x, const void *packed,
-                  const float *bias, const void *residual, void *d)
+static SwittiKernelStatus
+run_own (SwittiKernelContext *context, const SwittiConvPlan *plan, const void *x, const void *packed,
+         const float *bias, const void *residual, void *d)
 {
   const SwittiConv *c = &plan->conv;
   const bool aligned = (reinterpret_cast<uintptr_t> (x) | reinterpret_cast<uintptr_t> (packed)) % 16 == 0;
@@ -222,4 +248,13 @@ switti_cuda_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, cons
   if (plan->kernel == CONV_FROM_FEW)
     return switti_cuda_conv_from_few (context, plan->shape, c->d_dtype, x, packed, bias, residual, d);
   return switti_cuda_conv_simt (context, plan->shape, c->x_dtype, c->w_dtype, c->d_dtype, x, packed, bias, residual, d);
+}
+
+SwittiKernelStatus
+switti_cuda_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, const void *x, const void *packed,
+                  const float *bias, const void *residual, void *d)
+{
+  if (switti_cuda_cudnn_conv (context, plan->cudnn, &plan->conv, x, packed, bias, residual, d))
+    return SWITTI_KERNEL_OK;
+  return run_own (context, plan, x, packed, bias, residual, d);
 }

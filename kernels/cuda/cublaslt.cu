@@ -122,6 +122,15 @@ switti_cuda_product_workspace (SwittiKernelContext *context)
   return workspace;
 }
 
+void *
+switti_cuda_products_workspace (SwittiKernelContext *context, size_t *bytes)
+{
+  void *workspace = switti_cuda_product_workspace (context);
+
+  *bytes = workspace != nullptr ? WORKSPACE_BYTES : 0;
+  return workspace;
+}
+
 /* "NVIDIA H100 80GB HBM3, driver 13000, cuBLASLt 130002" */
 static std::string
 identity_of (SwittiKernelContext *context)

@@ -31,6 +31,10 @@ void switti_cuda_products_free (SwittiCudaProducts *products);
 /* What has been chosen so far (choices-private.h). */
 SwittiCudaChoices *switti_cuda_products_choices (SwittiCudaProducts *products);
 
+/* Memory that what is enqueued on the context's stream may use until it is done; what comes after it shares it. NULL,
+ * of 0 bytes, where there is none. */
+void *switti_cuda_products_workspace (SwittiKernelContext *context, size_t *bytes);
+
 /* Bits of a row do not depend on `batch`: the algorithm is chosen for one group. *plan is NULL, with OK, for a bias or
  * GELU that the library cannot do with such a product. */
 SwittiKernelStatus switti_cuda_product_plan (SwittiKernelContext *context, const SwittiCudaProduct *product,

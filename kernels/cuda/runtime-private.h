@@ -23,6 +23,7 @@ struct SwittiCudaTiming
 };
 
 struct SwittiCudaProducts;
+struct SwittiCudnn;
 
 struct SwittiCudaRuntime
 {
@@ -33,6 +34,7 @@ struct SwittiCudaRuntime
   cudaEvent_t staged[2]; /* when a buffer is free again */
   double *partial_sums;  /* device memory (PARTIAL_SUMS), for one op at a time */
   SwittiCudaProducts *products; /* products-private.h */
+  SwittiCudnn *cudnn;           /* cudnn-private.h; NULL where there is none */
   std::vector<cudaEvent_t> events;
   std::vector<SwittiCudaTiming> timings;
   size_t n_events; /* in use */

@@ -10,7 +10,10 @@ struct SwittiCudaProducts
 {
   SwittiKernelContext *cpu;
   SwittiCudaChoices choices;
+  void *workspace; /* what runs on several streams would need several */
 };
+
+#define WORKSPACE_BYTES ((size_t) 1 << 16)
 
 struct SwittiCudaProductPlan
 {
@@ -25,7 +28,8 @@ switti_cuda_products_new (SwittiKernelContext *, SwittiCudaProducts **products)
   SwittiKernelContext *cpu;
   const SwittiKernelStatus status = switti_kernels_cpu ()->context_new (&options, &cpu);
 
-  *products = status == SWITTI_KERNEL_OK ? new SwittiCudaProducts{ cpu, { "host CUDA", {}, false } } : nullptr;
+  *products = status == SWITTI_KERNEL_OK ? new SwittiCudaProducts{ cpu, { "host CUDA", {}, {}, false }, nullptr }
+                                         : nullptr;
   return status;
 }
 
@@ -33,6 +37,7 @@ void
 switti_cuda_products_free (SwittiCudaProducts *products)
 {
   switti_kernels_cpu ()->context_free (products->cpu);
+  cudaFree (products->workspace);
   delete products;
 }
 
@@ -40,6 +45,20 @@ SwittiCudaChoices *
 switti_cuda_products_choices (SwittiCudaProducts *products)
 {
   return &products->choices;
+}
+
+void *
+switti_cuda_products_workspace (SwittiKernelContext *context, size_t *bytes)
+{
+  SwittiCudaProducts *products = context->runtime->products;
+
+  if (products->workspace == nullptr && cudaMalloc (&products->workspace, WORKSPACE_BYTES) != cudaSuccess)
+    {
+      cudaGetLastError ();
+      products->workspace = nullptr;
+    }
+  *bytes = products->workspace != nullptr ? WORKSPACE_BYTES : 0;
+  return products->workspace;
 }
 
 /* There is nothing to choose; what is kept of a choice is kept here, too. */

@@ -38,6 +38,12 @@ enum cudaStreamCaptureMode
   cudaStreamCaptureModeThreadLocal = 1,
 };
 
+enum cudaStreamCaptureStatus
+{
+  cudaStreamCaptureStatusNone = 0,
+  cudaStreamCaptureStatusActive = 1,
+};
+
 constexpr unsigned int cudaStreamNonBlocking = 1;
 constexpr unsigned int cudaEventDefault = 0;
 constexpr unsigned int cudaEventDisableTiming = 2;
@@ -77,6 +83,7 @@ cudaError_t cudaEventRecord (cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize (cudaEvent_t event);
 cudaError_t cudaEventElapsedTime (float *milliseconds, cudaEvent_t start, cudaEvent_t end);
 cudaError_t cudaStreamBeginCapture (cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamIsCapturing (cudaStream_t stream, cudaStreamCaptureStatus *status);
 cudaError_t cudaStreamEndCapture (cudaStream_t stream, cudaGraph_t *graph);
 cudaError_t cudaGraphInstantiate (cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags);
 cudaError_t cudaGraphLaunch (cudaGraphExec_t executable, cudaStream_t stream);
@@ -95,6 +102,11 @@ void set_eager (bool eager);
 
 /* -- for tests ------------------------------------------------------------------------------------------------- */
 void require_device_memory (bool required);
+
+/* Events take their time from a clock that stands still but for what the work in between adds: a millisecond for a
+ * launch, and what advance_clock() says. */
+void simulate_clock (bool simulated);
+void advance_clock (double milliseconds);
 
 /* Bytes of the device; an allocation past them fails. */
 void set_device_memory (size_t bytes);
@@ -117,6 +129,7 @@ launch_kernel (const char *name, void (*kernel) (Parameters...), dim3 grid, dim3
 {
   const std::tuple<Parameters...> values (arguments...);
   return cuda_on_host::enqueue (stream, [=] {
+    cuda_on_host::advance_clock (1.0);
     return cuda_on_host::run_grid (name, grid, block, shared_bytes, [&] { std::apply (kernel, values); });
   });
 }

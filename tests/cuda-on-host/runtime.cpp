@@ -63,6 +63,8 @@ cudaError_t sticky = cudaSuccess; /* of work that failed: the context is lost, a
 bool driver = true, eager_work;
 size_t device_bytes = (size_t) 8 << 30, allocated_bytes;
 std::map<void *, size_t> sizes;
+bool clock_is_simulated;
+double simulated_milliseconds;
 int64_t failing_call = -1, calls;
 cudaError_t failing_error;
 
@@ -159,6 +161,8 @@ run_graph (const OnHostGraph *graph)
 double
 now_milliseconds ()
 {
+  if (clock_is_simulated)
+    return simulated_milliseconds;
   return std::chrono::duration<double, std::milli> (std::chrono::steady_clock::now ().time_since_epoch ()).count ();
 }
 } // namespace
@@ -185,6 +189,18 @@ void
 set_eager (bool eager)
 {
   eager_work = eager;
+}
+
+void
+simulate_clock (bool simulated)
+{
+  clock_is_simulated = simulated;
+}
+
+void
+advance_clock (double milliseconds)
+{
+  simulated_milliseconds += milliseconds;
 }
 
 void
@@ -474,6 +490,16 @@ cudaStreamBeginCapture (cudaStream_t stream, cudaStreamCaptureMode)
   stream->capture = new OnHostGraph{};
   stream->frontier.clear ();
   capturing = stream;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaStreamIsCapturing (cudaStream_t stream, cudaStreamCaptureStatus *status)
+{
+  BEGIN_CALL ();
+  if (streams.count (stream) == 0)
+    return cudaErrorInvalidResourceHandle;
+  *status = stream->capture != nullptr ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
   return cudaSuccess;
 }
 

@@ -17,6 +17,11 @@ const SwittiKernels *switti_kernels_cuda_eager (void);
  * memory alone: for tests of what is built on the table. */
 const SwittiKernels *switti_kernels_cuda_shuffled (uint64_t seed);
 
+/* From now on what is enqueued on a context's stream becomes a graph; which is launched, waited for, and freed. FALSE
+ * where that fails. */
+bool switti_cuda_on_host_capture (SwittiKernelContext *context);
+bool switti_cuda_on_host_replay (SwittiKernelContext *context);
+
 #ifdef __cplusplus
 }
 #endif

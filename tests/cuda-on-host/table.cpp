@@ -23,3 +23,29 @@ switti_kernels_cuda_shuffled (uint64_t seed)
   cuda_on_host::set_seed (seed);
   return switti_kernels_cuda ();
 }
+
+bool
+switti_cuda_on_host_capture (SwittiKernelContext *context)
+{
+  return cudaStreamBeginCapture (static_cast<cudaStream_t> (switti_cuda_native_stream (context)),
+                                 cudaStreamCaptureModeGlobal)
+         == cudaSuccess;
+}
+
+bool
+switti_cuda_on_host_replay (SwittiKernelContext *context)
+{
+  cudaStream_t stream = static_cast<cudaStream_t> (switti_cuda_native_stream (context));
+  cudaGraph_t graph;
+  cudaGraphExec_t executable;
+
+  if (cudaStreamEndCapture (stream, &graph) != cudaSuccess)
+    return false;
+  const bool launched = cudaGraphInstantiate (&executable, graph, 0) == cudaSuccess
+                        && cudaGraphLaunch (executable, stream) == cudaSuccess
+                        && cudaStreamSynchronize (stream) == cudaSuccess;
+  cudaGraphDestroy (graph);
+  if (launched)
+    cudaGraphExecDestroy (executable);
+  return launched;
+}

@@ -42,6 +42,9 @@ run (SwittiKernelContext *context, const Case *test)
   const gsize c = (gsize) (test->op.heads * test->op.d);
   Operand out = output_new (test->op.dtype, test->q.count);
 
+  /* So that a GPU's library, where SWITTI_CUDNN=always lets it, is tested, too. */
+  if (test_kernels ()->attention_plan != NULL)
+    assert_ok (test_kernels ()->attention_plan (context, &test->op));
   assert_ok (test_kernels ()->attention (
 context, &test->op, test->group_index, test->key_length, test->q.data, test->kv.data,
 (const char *) test->kv.data + c * switti_dtype_size (test->op.dtype), out.data));

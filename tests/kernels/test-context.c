@@ -21,7 +21,8 @@ test_table (void)
       if (at == G_STRUCT_OFFSET (SwittiKernels, native_stream)
           || at == G_STRUCT_OFFSET (SwittiKernels, choices_identity)
           || at == G_STRUCT_OFFSET (SwittiKernels, choices_write)
-          || at == G_STRUCT_OFFSET (SwittiKernels, choices_read))
+          || at == G_STRUCT_OFFSET (SwittiKernels, choices_read)
+          || at == G_STRUCT_OFFSET (SwittiKernels, attention_plan))
         g_assert_null (entries[i]);
       else
         g_assert_nonnull (entries[i]);
