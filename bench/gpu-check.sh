@@ -5,8 +5,9 @@
 #
 # usage: gpu-check [OUT]     from a folder that ./dev bundle has made; results go to OUT, or gpu-check-results
 #
-# Takes CUDA's cuBLASLt and NVIDIA's driver from the machine; SWITTI_CUDA_LIBRARIES names folders to look in first,
-# separated by colons. SWITTI_GPU_CHECK_QUICK=1 leaves out the sanitizer's slower tools and all works but 512.
+# Takes CUDA's cuBLASLt, cuDNN where it is installed, and NVIDIA's driver from the machine; SWITTI_CUDA_LIBRARIES names
+# folders to look in first, separated by colons. SWITTI_GPU_CHECK_QUICK=1 leaves out the sanitizer's slower tools and all
+# works but 512.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-gpu-check-results}
@@ -82,7 +83,7 @@ has_program ()
   [ -e "$here/programs/$1" ]
 }
 
-# Each test program once for each tool; a finding ends it with status 9.
+# Each test program once for each tool; a finding ends it with status 9. The kernels of libraries are not looked at.
 sanitize ()
 {
   tools="memcheck racecheck initcheck"
@@ -94,8 +95,8 @@ sanitize ()
   for tool in $tools; do
     for name in $ops; do
       has_program "tests/test-$name-cuda-on-host" || continue
-      run_test "$tool: $name" "$tool-$name" compute-sanitizer --tool "$tool" --target-processes all \
-        --error-exitcode 9 "$here/run" "tests/test-$name-cuda-on-host"
+      run_test "$tool: $name" "$tool-$name" env SWITTI_CUDNN=off compute-sanitizer --tool "$tool" \
+        --target-processes all --error-exitcode 9 "$here/run" "tests/test-$name-cuda-on-host"
     done
   done
 }
@@ -106,9 +107,10 @@ driver=$(find_library libcuda.so.1)
 [ -n "$driver" ] || die "NVIDIA's driver is not installed: libcuda.so.1 is missing."
 cublas=$(find_library libcublasLt.so)
 [ -n "$cublas" ] || die "CUDA's cuBLASLt is not installed: name the folder of libcublasLt.so in SWITTI_CUDA_LIBRARIES."
+cudnn=$(find_library libcudnn.so.9)
 mkdir -p "$out" || die "the folder $out cannot be made."
 out=$(cd "$out" && pwd)
-export LD_LIBRARY_PATH="$cublas:$driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export LD_LIBRARY_PATH="$cublas:$driver${cudnn:+:$cudnn}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export SWITTI_TEST_CUDA=module
 "$here/run" >/dev/null 2>&1 # unpacks
 
@@ -117,6 +119,14 @@ for name in $ops $fixtures; do
     run_test "test: $name" "test-$name" "$here/run" "tests/test-$name-cuda-on-host"
   else
     report skipped "test: $name (not in this bundle)"
+  fi
+done
+# The same by cuDNN wherever it can, quick or not.
+for name in conv2d attention; do
+  if [ -n "$cudnn" ] && has_program "tests/test-$name-cuda-on-host"; then
+    run_test "cuDNN: $name" "cudnn-$name" env SWITTI_CUDNN=always "$here/run" "tests/test-$name-cuda-on-host"
+  else
+    report skipped "cuDNN: $name (not installed: libcudnn.so.9)"
   fi
 done
 sanitize

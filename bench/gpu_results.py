@@ -54,7 +54,8 @@ def kernels(work, report):
             continue
         longest = max(timed, key=lambda call: call['us'])
         row(f'{op}, {role}', sum(call['calls'] for call in calls),
-            f"{sum(call['us'] * call['calls'] for call in timed) / 1e3:.2f}", longest['words'], f"{longest['us']:.1f}",
+            f"{sum(call['us'] * call['calls'] for call in timed) / 1e3:.2f}",
+            longest['words'] + (', cuDNN' if longest.get('cudnn') else ''), f"{longest['us']:.1f}",
             f"{longest['bytes'] / 1e6:.1f}", f"{longest['flop'] / 1e9:.2f}", f"{longest.get('copy_share', 0):.0%}",
             f"{longest.get('product_share', 0):.0%}")
     print(f"\nA copy reaches {report['copy_gbytes_per_s']:.0f} GB/s, the largest product "

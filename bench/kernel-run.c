@@ -112,6 +112,8 @@ make_plan (Run *run, GError **error)
     SWITTI_RUN (run->device, gemm_plan, &run->kernel->gemm, &run->gemm);
   if (run->kernel->op == BENCH_CONV)
     SWITTI_RUN (run->device, conv_plan, &run->kernel->conv, &run->conv);
+  if (run->kernel->op == BENCH_ATTENTION && run->kernels->attention_plan != NULL)
+    SWITTI_RUN (run->device, attention_plan, &run->kernel->attention);
   return TRUE;
 }
 
@@ -405,6 +407,7 @@ call_once (Run *run, BenchTime *time, GError **error)
       time->seconds += rows[i].seconds;
       time->flop += rows[i].flop;
       time->bytes += rows[i].bytes;
+      time->by_library |= rows[i].library_calls > 0;
     }
   return switti_device_check (run->device, status, bench_kernel_get_op_name (run->kernel), error);
 }

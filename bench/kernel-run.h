@@ -15,6 +15,7 @@ typedef struct
   double seconds; /* median; by the device's own clock: events on CUDA */
   int n_runs;
   double flop, bytes;
+  gboolean by_library; /* which the device has chosen in place of its own kernel */
 } BenchTime;
 
 /* Runs it once, and then for `least_seconds` and three times at least. FALSE with SWITTI_ERROR_OUT_OF_MEMORY where its

@@ -182,6 +182,7 @@ measure_kernel (Bench *self, const BenchKernel *kernel, JsonObject *object, doub
     {
       json_object_set_int_member (object, "runs", time.n_runs);
       json_object_set_double_member (object, "us", time.seconds * 1e6);
+      json_object_set_boolean_member (object, "cudnn", time.by_library);
       json_object_set_double_member (object, "gbytes_per_s", time.bytes / time.seconds * 1e-9);
       json_object_set_double_member (object, "gflops", time.flop / time.seconds * 1e-9);
       *seconds += time.seconds * kernel->calls;

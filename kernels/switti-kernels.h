@@ -316,6 +316,7 @@ typedef struct
 {
   const char *name;
   uint64_t calls;
+  uint64_t library_calls; /* of those, by a library that was chosen in place of an own kernel */
   double seconds;
   double flop;
   double bytes;

@@ -119,7 +119,10 @@ attention (SwittiKernelContext *context, const SwittiAttention *a, const int32_t
            const int32_t *key_length, const void *q, const void *k, const void *v, void *out)
 {
   if (group_index == NULL && key_length == NULL && switti_cuda_cudnn_attention (context, a, q, k, v, out))
-    return SWITTI_KERNEL_OK;
+    {
+      context->profile[SWITTI_KERNEL_OP_ATTENTION].library_calls += context->profile_enabled;
+      return SWITTI_KERNEL_OK;
+    }
   return run_own (context, a, group_index, key_length, q, k, v, out);
 }
 

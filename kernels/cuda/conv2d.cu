@@ -255,6 +255,9 @@ switti_cuda_conv (SwittiKernelContext *context, const SwittiConvPlan *plan, cons
                   const float *bias, const void *residual, void *d)
 {
   if (switti_cuda_cudnn_conv (context, plan->cudnn, &plan->conv, x, packed, bias, residual, d))
-    return SWITTI_KERNEL_OK;
+    {
+      context->profile[SWITTI_KERNEL_OP_CONV].library_calls += context->profile_enabled;
+      return SWITTI_KERNEL_OK;
+    }
   return run_own (context, plan, x, packed, bias, residual, d);
 }

@@ -36,6 +36,8 @@ struct Operation
 
 typedef std::vector<Operation> Computation;
 
+/* In place of the tests' own functions; NULL: those. */
+extern bool (*open_instead) (SwittiCudnnLibrary *library);
 extern SwittiCudnnOnHost settings;
 extern SwittiCudnnOnHostCounts counts;
 
