@@ -6,8 +6,8 @@
 # usage: gpu-check [OUT]     from a folder that ./dev bundle has made; results go to OUT, or gpu-check-results
 #
 # Takes CUDA's cuBLASLt, cuDNN where it is installed, and NVIDIA's driver from the machine; SWITTI_CUDA_LIBRARIES names
-# folders to look in first, separated by colons. SWITTI_GPU_CHECK_QUICK=1 leaves out the sanitizer's slower tools and all
-# works but 512.
+# folders to look in first, separated by colons. SWITTI_GPU_CHECK_QUICK=1 leaves out the sanitizer's slower tools and
+# all works but 512.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-gpu-check-results}

@@ -189,8 +189,10 @@ find_installed ()
   g_assert_true (find (module, "cudnnBackendGetAttribute", &installed.get_attribute));
   g_assert_true (find (module, "cudnnBackendFinalize", &installed.finalize));
   cudnnHandle_t handle;
+  state.version = 900;
   if (create (&handle) != CUDNN_STATUS_SUCCESS)
     {
+      destroy (handle);
       g_test_skip ("this version of cuDNN wants to be told of a device in other words");
       return false;
     }
@@ -218,8 +220,6 @@ context_free (SwittiKernelContext *context)
   switti_kernels_cuda_eager ()->context_free (context);
   cuda_on_host::simulate_clock (false);
   types.clear ();
-  g_test_message ("sm_%d: %d engines have taken a graph, %d plans are made", state.version / 10, state.configured,
-                  state.planned);
   if (state.wrong != CUDNN_STATUS_SUCCESS)
     g_error ("sm_%d: %s", state.version / 10, state.words);
 }
