@@ -230,7 +230,6 @@ switti_cuda_cudnn_run (SwittiKernelContext *context, SwittiCudnnPlan *plan, std:
             operands.data ());
   pack.set (self, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
   pack.finish (self);
-  context->n_launches++;
   if (pack.ok ())
     pack.status = cudnn->library.execute (cudnn->handle, plan->plan, self);
   if (!pack.ok ())
