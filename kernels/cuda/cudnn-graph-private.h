@@ -120,6 +120,7 @@ struct SwittiCudnnPlan
   int64_t workspace_bytes = 0;
   std::vector<int64_t> identities; /* of the operands, then of the value */
   float value = 0.0f;
+  bool has_run = false;
   bool has_failed = false;
 
   explicit SwittiCudnnPlan (const SwittiCudnnLibrary *library) : descriptors (library) {}

@@ -13,12 +13,14 @@
 #include <memory>
 
 /* Engines that are timed, and how often. */
-#define MAX_ENGINES 3
+#define MAX_ENGINES 2
 #define TIMED_RUNS 5
 /* Where the own kernel takes less, cuDNN saves less than it costs to compile. */
 #define LEAST_MILLISECONDS 0.02f
 /* Smaller advantages may be the clock's. */
 #define LEAST_GAIN 1.03f
+/* Where cuDNN's best proposal takes so much more, the next is not compiled. */
+#define HOPELESS 1.5f
 
 namespace
 {
@@ -99,6 +101,8 @@ find_quickest (SwittiKernelContext *context, const SwittiCudnnProblem &problem, 
         continue;
       const float time
           = time_runs (context, trial, [&] { return switti_cuda_cudnn_run (context, plan.get (), trial.operands); });
+      if (time > HOPELESS * limit)
+        break;
       if (time >= 0.0f && time < limit)
         {
           limit = time;
@@ -198,6 +202,11 @@ switti_cuda_cudnn_plan (SwittiKernelContext *context, const SwittiCudnnProblem &
 void
 switti_cuda_cudnn_plan_free (SwittiCudnnPlan *plan)
 {
+  if (plan == nullptr)
+    return;
+  /* Its compiled kernel goes with it: what is enqueued may still be of it. */
+  if (plan->has_run && cudaDeviceSynchronize () != cudaSuccess)
+    cudaGetLastError ();
   delete plan;
 }
 
@@ -232,6 +241,7 @@ switti_cuda_cudnn_run (SwittiKernelContext *context, SwittiCudnnPlan *plan, std:
   pack.finish (self);
   if (pack.ok ())
     pack.status = cudnn->library.execute (cudnn->handle, plan->plan, self);
+  plan->has_run = true;
   if (!pack.ok ())
     {
       plan->has_failed = true;
