@@ -17,7 +17,7 @@
  *   - An op writes with `=` unless its name or comment says `+=`.
  *   - Ops never allocate, never print, never exit. What must be made ahead (primitives, packed weights) is made by
  *     the *_plan, *_pack and context functions.
- *   - Ops are enqueued in order on the context's stream; the CPU runs them before it returns.
+ *   - Ops are enqueued in order on the context's selected stream; the CPU runs them before it returns.
  *   - One context is used by one thread at a time.
  *   - Reproducible: the bits of an output row depend on that image's own inputs alone, not on the number of images
  *     in the call and not on the number of threads.
@@ -72,6 +72,25 @@ typedef struct SwittiGemmPlan SwittiGemmPlan;
 typedef struct SwittiConvPlan SwittiConvPlan;
 typedef struct SwittiConvBackwardPlan SwittiConvBackwardPlan;
 typedef struct SwittiOptimizerPlan SwittiOptimizerPlan;
+typedef struct SwittiKernelEvent SwittiKernelEvent;
+typedef struct SwittiKernelGraph SwittiKernelGraph;
+
+/* What is enqueued on one of them is done in order; between two of them events make the order. */
+typedef enum
+{
+  SWITTI_STREAM_MAIN,
+  SWITTI_STREAM_PREVIEW, /* decoding of what is not finished, beside what goes on */
+  SWITTI_STREAM_COPY,    /* weights on their way to the device */
+  SWITTI_N_STREAMS
+} SwittiKernelStream;
+
+/* What a context has enqueued since it was made; the CPU launches nothing. */
+typedef struct
+{
+  uint64_t kernels;  /* of ours */
+  uint64_t products; /* of the library's, each counted once */
+  uint64_t graphs;   /* replays; what is in them is in the other counts */
+} SwittiKernelLaunches;
 
 typedef struct
 {
@@ -85,6 +104,7 @@ typedef struct
   char description[128]; /* e.g. "AMD EPYC, 2 threads, AVX-512 BF16" */
   int n_threads;
   bool fast_bf16;        /* bf16 products are faster than float32 ones: what --dtype auto asks */
+  bool asynchronous;     /* ops are done after they have returned, and streams side by side */
   uint64_t memory_total; /* bytes of device memory (host memory for the CPU) */
   uint64_t memory_free; /* unused bytes; for the CPU without the page cache */
 } SwittiKernelProperties;
@@ -339,6 +359,7 @@ typedef struct SwittiKernels
   SwittiKernelStatus (*download) (SwittiKernelContext *context, void *host, const void *src, size_t bytes);
   SwittiKernelStatus (*copy) (SwittiKernelContext *context, void *dst, const void *src, size_t bytes);
   SwittiKernelStatus (*clear) (SwittiKernelContext *context, void *dst, size_t bytes);
+  /* Waits for all streams. */
   SwittiKernelStatus (*synchronize) (SwittiKernelContext *context);
   /* The device's own name of the stream that ops go to, for libraries beside the table: a cudaStream_t. The
    * entry is NULL on the CPU. */
@@ -353,6 +374,30 @@ typedef struct SwittiKernels
   const char *(*choices_identity) (SwittiKernelContext *context);
   size_t (*choices_write) (SwittiKernelContext *context, char *text, size_t size);
   bool (*choices_read) (SwittiKernelContext *context, const char *text, size_t size);
+
+  /* -- streams and graphs: on the CPU, where every op is done when it returns, these have nothing to do --- */
+  /* Where everything is enqueued from now on, uploads and downloads included; at first SWITTI_STREAM_MAIN. */
+  SwittiKernelStatus (*select_stream) (SwittiKernelContext *context, SwittiKernelStream stream);
+  SwittiKernelStatus (*event_new) (SwittiKernelContext *context, SwittiKernelEvent **event);
+  void (*event_free) (SwittiKernelContext *context, SwittiKernelEvent *event);
+  /* The event comes when what is enqueued on the selected stream so far is done. */
+  SwittiKernelStatus (*event_record) (SwittiKernelContext *context, SwittiKernelEvent *event);
+  /* What is enqueued on the selected stream from now on is done after the event; the host does not wait. An event that
+   * was never recorded has come. */
+  SwittiKernelStatus (*event_wait) (SwittiKernelContext *context, SwittiKernelEvent *event);
+  /* The host waits. */
+  SwittiKernelStatus (*event_synchronize) (SwittiKernelContext *context, SwittiKernelEvent *event);
+  /* Whether graphs are of use: not on the CPU, nor while a profile is kept, which has the times of single ops. */
+  bool (*wants_graphs) (SwittiKernelContext *context);
+  /* The ops up to graph_end() are not done but recorded, with their pointers and all other arguments; memory, copies
+   * to and from the host, streams and events are INVALID meanwhile. Only where graphs are of use. */
+  SwittiKernelStatus (*graph_begin) (SwittiKernelContext *context);
+  /* Ends recording, also where it fails. With graph NULL what was recorded is forgotten. */
+  SwittiKernelStatus (*graph_end) (SwittiKernelContext *context, SwittiKernelGraph **graph);
+  /* Enqueues what was recorded, as one thing. */
+  SwittiKernelStatus (*graph_launch) (SwittiKernelContext *context, const SwittiKernelGraph *graph);
+  void (*graph_free) (SwittiKernelContext *context, SwittiKernelGraph *graph);
+  void (*count_launches) (SwittiKernelContext *context, SwittiKernelLaunches *launches);
 
   /* -- products ----------------------------------------------------------------------------------------- */
   /* Bytes of, and the making of, a packed B (n, k) with rows ldb apart from HOST memory of src_dtype (F32, BF16, F16);

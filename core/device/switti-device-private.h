@@ -17,6 +17,9 @@ SwittiDevice *switti_device_new_for_kernels (const char *name, const SwittiKerne
 const SwittiKernels *switti_device_get_kernels (SwittiDevice *self);
 SwittiKernelContext *switti_device_get_context (SwittiDevice *self);
 
+/* Whether ops are done after they have returned, so that the host may go on meanwhile. */
+gboolean switti_device_is_asynchronous (SwittiDevice *self);
+
 /* Bytes that can be allocated now; on the CPU without swapping, the page cache counted as free. */
 guint64 switti_device_get_free_memory (SwittiDevice *self);
 

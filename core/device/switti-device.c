@@ -233,6 +233,12 @@ switti_device_get_context (SwittiDevice *self)
   return self->context;
 }
 
+gboolean
+switti_device_is_asynchronous (SwittiDevice *self)
+{
+  return self->properties.asynchronous;
+}
+
 static void
 set_out_of_memory (SwittiDevice *self, gsize bytes, const char *purpose, guint64 free_bytes, GError **error)
 {

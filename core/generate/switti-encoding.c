@@ -49,13 +49,13 @@ encode (Encoding *self, const guint8 *rgb, GCancellable *cancellable, GError **e
       codes[s] = space->codes + offset;
       offset += (gsize) (self->schedule->side[s] * self->schedule->side[s]);
     }
-  SWITTI_RUN (device, upload, space->rgb, rgb, pixels * 3);
-  SWITTI_RUN (device, rgb8_to_image, (gint64) pixels, space->rgb, SWITTI_DTYPE_F32, self->image);
+  SWITTI_RUN (device, upload, space->decodings[0].rgb, rgb, pixels * 3);
+  SWITTI_RUN (device, rgb8_to_image, (gint64) pixels, space->decodings[0].rgb, SWITTI_DTYPE_F32, self->image);
   return switti_vae_encode (self->engine->vae, 1, (int) self->latent_side, self->image, self->latent, cancellable,
                             error)
          && switti_pyramid_encode (space->pyramid, 1, self->latent, codes, error)
          && switti_vae_decode (self->engine->vae, 1, (int) self->latent_side,
-                               switti_pyramid_get_f_hat (space->pyramid), NULL, space->rgb, cancellable, error);
+                               switti_pyramid_get_f_hat (space->pyramid), NULL, space->decodings[0].rgb, cancellable, error);
 }
 
 static gboolean
@@ -64,7 +64,7 @@ download (Encoding *self, guint8 *rgb, gint32 *codes, GError **error)
   SwittiDevice *device = self->engine->device;
   SwittiSpace *space = &self->engine->space;
 
-  SWITTI_RUN (device, download, rgb, space->rgb, self->side * self->side * 3);
+  SWITTI_RUN (device, download, rgb, space->decodings[0].rgb, self->side * self->side * 3);
   SWITTI_RUN (device, download, codes, space->codes,
               sizeof *codes * (gsize) switti_schedule_length (self->schedule));
   return TRUE;

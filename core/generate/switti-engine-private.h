@@ -8,6 +8,7 @@
 #pragma once
 
 #include "switti-bundle-private.h"
+#include "switti-decoding-private.h"
 #include "switti-device-private.h"
 #include "switti-pyramid-private.h"
 #include "switti-text-encoder-private.h"
@@ -33,7 +34,8 @@ typedef struct
   float *guided;  /* (B, N, V), only where traced */
   gint32 *codes;  /* scale after scale: (B, N) */
   guint64 *seeds; /* (B) */
-  guint8 *rgb;    /* (B, 16 n, 16 n, 3) */
+  SwittiDecoding decodings[SWITTI_N_DECODINGS]; /* the second one only on an asynchronous device */
+  SwittiKernelEvent *reached[2];                /* by turns: the ends of the scales */
 } SwittiSpace;
 
 typedef struct

@@ -89,8 +89,14 @@ switti_engine_new (SwittiBundle *bundle, SwittiDevice *device, SwittiDtype dtype
 }
 
 static void
-space_clear (SwittiSpace *space)
+space_clear (SwittiEngine *self)
 {
+  SwittiSpace *space = &self->space;
+
+  for (int i = 0; i < SWITTI_N_DECODINGS; i++)
+    switti_decoding_close (&space->decodings[i]);
+  for (int i = 0; i < 2; i++)
+    switti_device_get_kernels (self->device)->event_free (switti_device_get_context (self->device), space->reached[i]);
   g_clear_pointer (&space->run, switti_transformer_run_free);
   g_clear_pointer (&space->pyramid, switti_pyramid_free);
   g_clear_pointer (&space->workspace, switti_workspace_free);
@@ -100,7 +106,7 @@ space_clear (SwittiSpace *space)
 void
 switti_engine_free (SwittiEngine *self)
 {
-  space_clear (&self->space);
+  space_clear (self);
   g_clear_pointer (&self->vae, switti_vae_free);
   g_clear_pointer (&self->transformer, switti_transformer_free);
   for (int i = 0; i < 2; i++)
@@ -120,13 +126,25 @@ last_positions (const SwittiVaeConfig *vae)
 }
 
 static gboolean
+make_events (SwittiEngine *self, SwittiSpace *space, GError **error)
+{
+  for (int i = 0; i < SWITTI_N_DECODINGS; i++)
+    if (space->decodings[i].device != NULL && !switti_decoding_open (&space->decodings[i], error))
+      return FALSE;
+  for (int i = 0; i < 2; i++)
+    SWITTI_RUN (self->device, event_new, &space->reached[i]);
+  return TRUE;
+}
+
+static gboolean
 plan_workspace (SwittiEngine *self, SwittiSpace *space, GError **error)
 {
   const SwittiVaeConfig *vae = &self->parts->vae;
   gsize positions = last_positions (vae);
   gsize batch = (gsize) space->batch, n_runs = (gsize) space->n_runs;
   gsize v = (gsize) vae->vocab, z = (gsize) vae->latent;
-  SwittiSlot input, logits, h, guided = 0, codes, seeds, rgb;
+  int n_decodings = switti_device_is_asynchronous (self->device) ? SWITTI_N_DECODINGS : 1;
+  SwittiSlot input, logits, h, guided = 0, codes, seeds;
 
   space->workspace = switti_workspace_new (self->device);
   input = switti_workspace_reserve (space->workspace, SWITTI_DTYPE_F32, n_runs * positions * z);
@@ -137,7 +155,9 @@ plan_workspace (SwittiEngine *self, SwittiSpace *space, GError **error)
   codes = switti_workspace_reserve (space->workspace, SWITTI_DTYPE_I32,
                                     batch * (gsize) switti_schedule_length (&vae->schedule));
   seeds = switti_workspace_reserve (space->workspace, SWITTI_DTYPE_I64, batch);
-  rgb = switti_workspace_reserve (space->workspace, SWITTI_DTYPE_U8, batch * positions * VAE_FACTOR * VAE_FACTOR * 3);
+  for (int i = 0; i < n_decodings; i++)
+    switti_decoding_place (&space->decodings[i], self->device, space->workspace, space->batch, positions * z,
+                           positions * VAE_FACTOR * VAE_FACTOR * 3);
   if (!switti_workspace_commit (space->workspace, _ ("the pictures"), error))
     return FALSE;
   space->input = switti_workspace_get (space->workspace, input);
@@ -146,7 +166,6 @@ plan_workspace (SwittiEngine *self, SwittiSpace *space, GError **error)
   space->guided = space->traced ? switti_workspace_get (space->workspace, guided) : NULL;
   space->codes = switti_workspace_get (space->workspace, codes);
   space->seeds = switti_workspace_get (space->workspace, seeds);
-  space->rgb = switti_workspace_get (space->workspace, rgb);
   return TRUE;
 }
 
@@ -160,7 +179,7 @@ switti_engine_reserve (SwittiEngine *self, int batch, int n_conditions, gboolean
   if (space->batch >= batch && space->n_conditions >= n_conditions && space->n_runs >= n_runs
       && (space->traced || !traced))
     return TRUE;
-  space_clear (space);
+  space_clear (self);
   space->batch = batch;
   space->n_conditions = n_conditions;
   space->n_runs = n_runs;
@@ -168,9 +187,9 @@ switti_engine_reserve (SwittiEngine *self, int batch, int n_conditions, gboolean
   space->run = switti_transformer_run_new (self->transformer, n_conditions, n_runs, error);
   if (space->run)
     space->pyramid = switti_pyramid_new (self->device, &self->parts->vae, self->parts->vae_weights, batch, error);
-  if (space->pyramid == NULL || !plan_workspace (self, space, error))
+  if (space->pyramid == NULL || !plan_workspace (self, space, error) || !make_events (self, space, error))
     {
-      space_clear (space);
+      space_clear (self);
       return FALSE;
     }
   return TRUE;

@@ -33,6 +33,9 @@ struct _SwittiGeneration
   gint64 lap;    /* when the part that runs now began */
   double work_done, work_total; /* FLOP, for the progress */
   GPtrArray *images;
+  gboolean asynchronous; /* the device works on its own: the host goes a scale ahead of it */
+  int decoding;          /* which of the space's two is to be used next */
+  int shown_scale;       /* the scale whose preview is being decoded in the other one; -1 for none */
   SwittiGuide *guide;      /* NULL: nothing is kept */
   SwittiRecord *record;    /* NULL, or what is painted is recorded in place of being decoded */
   SwittiGeneration *outer; /* whose source is painted; NULL where none is */
@@ -169,6 +172,14 @@ assign_runs (SwittiGeneration *self)
     }
 }
 
+/* Of all runs, at any scale: then the scales have nothing to tell the device. */
+static gboolean
+upload_runs (SwittiGeneration *self, GError **error)
+{
+  return switti_transformer_run_assign (self->engine->space.run, self->needs_null ? 2 * self->n : self->n,
+                                        self->condition, self->slot, error);
+}
+
 static gboolean
 upload_seeds (SwittiGeneration *self, GError **error)
 {
@@ -227,14 +238,14 @@ make_image (SwittiGeneration *self, const guint8 *rgb, const gint32 *codes, int 
                            collect_codes (self, codes, n_scales, b), &origin);
 }
 
-/* Codes of scales 0 .. n_scales - 1 to the host, scale after scale. */
+/* Codes of scales 0 .. n_scales - 1 to the host, scale after scale, as they were when the decoding was started. */
 static gboolean
-download_codes (SwittiGeneration *self, int n_scales, gint32 *codes, GError **error)
+download_codes (SwittiGeneration *self, SwittiDecoding *decoding, int n_scales, gint32 *codes, GError **error)
 {
-  SwittiEngine *engine = self->engine;
-
-  SWITTI_RUN (engine->device, download, codes, engine->space.codes, sizeof *codes * count_codes (self, n_scales));
-  return self->guide == NULL || switti_guide_merge_codes (self->guide, self->n, n_scales, codes, error);
+  return switti_decoding_download (decoding, codes, self->engine->space.codes,
+                                   sizeof *codes * count_codes (self, n_scales), error)
+         && (self->guide == NULL
+             || switti_guide_merge_codes (self->guide, decoding, self->n, n_scales, codes, error));
 }
 
 /* What is to be decoded. */
@@ -245,27 +256,31 @@ finish_latent (SwittiGeneration *self, GError **error)
                      : switti_pyramid_get_f_hat (self->engine->space.pyramid);
 }
 
-/* Decodes f_hat as it is after n_scales scales. */
-static GPtrArray *
-decode_images (SwittiGeneration *self, int n_scales, GError **error)
+/* Starts to decode f_hat as it is now. */
+static gboolean
+start_images (SwittiGeneration *self, GError **error)
 {
   SwittiEngine *engine = self->engine;
-  SwittiSpace *space = &engine->space;
-  const SwittiKernels *kernels = switti_device_get_kernels (engine->device);
-  SwittiKernelContext *context = switti_device_get_context (engine->device);
   int side = self->schedule->side[self->schedule->n_scales - 1];
-  gsize rgb_bytes = (gsize) self->n * (gsize) self->side * (gsize) self->side * 3;
-  gsize n_codes = count_codes (self, n_scales);
-  g_autofree guint8 *rgb = g_malloc (rgb_bytes);
-  g_autofree gint32 *codes = g_new (gint32, n_codes);
   const float *latent = finish_latent (self, error);
+
+  return latent != NULL
+         && switti_decoding_start (&engine->space.decodings[self->decoding], engine->vae, self->n, side, latent,
+                                   self->job->cancellable, error);
+}
+
+/* The pictures of one of the space's decodings, which was started after n_scales scales. */
+static GPtrArray *
+finish_images (SwittiGeneration *self, int which, int n_scales, GError **error)
+{
+  SwittiDecoding *decoding = &self->engine->space.decodings[which];
+  gsize rgb_bytes = (gsize) self->n * (gsize) self->side * (gsize) self->side * 3;
+  g_autofree guint8 *rgb = g_malloc (rgb_bytes);
+  g_autofree gint32 *codes = g_new (gint32, count_codes (self, n_scales));
   GPtrArray *images;
 
-  if (latent == NULL
-      || !switti_vae_decode (engine->vae, self->n, side, latent, NULL, space->rgb, self->job->cancellable, error)
-      || !switti_device_check (engine->device, kernels->download (context, rgb, space->rgb, rgb_bytes), "download",
-                               error)
-      || !download_codes (self, n_scales, codes, error))
+  if (!switti_decoding_finish (decoding, rgb, rgb_bytes, error)
+      || !download_codes (self, decoding, n_scales, codes, error))
     return NULL;
   images = g_ptr_array_new_full ((guint) self->n, g_object_unref);
   for (int b = 0; b < self->n; b++)
@@ -280,19 +295,38 @@ show_previews (SwittiGeneration *self, int scale, GPtrArray *images)
     switti_observer_preview (self->job->observer, self->first + b, scale, g_ptr_array_index (images, b));
 }
 
+/* Shows the preview of `scale`, if there is one (-1: no), which is being decoded in the space's decoding `which`. */
 static gboolean
-preview (SwittiGeneration *self, int scale, GError **error)
+show_decoded (SwittiGeneration *self, int which, int scale, GError **error)
 {
   g_autoptr (GPtrArray) images = NULL;
 
-  if (!wants_decode (self, scale))
+  if (scale < 0)
     return TRUE;
-  images = decode_images (self, scale + 1, error);
+  images = finish_images (self, which, scale + 1, error);
   if (images == NULL)
     return FALSE;
   show_previews (self, scale, images);
   self->work_done += decode_work (self) * self->n;
   return lap (self, NULL, error);
+}
+
+/* A preview is decoded while the next scale runs, which is enqueued before the host waits for the picture. */
+static gboolean
+preview (SwittiGeneration *self, int scale, GError **error)
+{
+  int before = self->shown_scale, which = self->decoding;
+
+  self->shown_scale = -1;
+  if (!wants_decode (self, scale))
+    return show_decoded (self, 1 - which, before, error);
+  if (!start_images (self, error))
+    return FALSE;
+  if (!self->asynchronous)
+    return show_decoded (self, which, scale, error);
+  self->shown_scale = scale;
+  self->decoding = 1 - which;
+  return show_decoded (self, self->decoding, before, error);
 }
 
 /* -- scales -------------------------------------------------------------------------------------------------- */
@@ -324,9 +358,11 @@ run_transformer (SwittiGeneration *self, int scale, GError **error)
       if (!lap (self, &self->timings->pyramid, error))
         return FALSE;
     }
-  return switti_transformer_run_scale (space->run, scale, run_null ? 2 * self->n : self->n, self->condition, self->slot,
-                                       scale > 0 ? space->input : NULL, space->logits, error)
-         && lap (self, transformer, error);
+  if (!switti_transformer_run_scale (space->run, scale, run_null ? 2 * self->n : self->n, self->condition, self->slot,
+                                     scale > 0 ? space->input : NULL, space->logits, error))
+    return FALSE;
+  switti_transformer_run_count_launches (space->run, &self->timings->block_kernels, &self->timings->block_products);
+  return lap (self, transformer, error);
 }
 
 static gboolean
@@ -413,9 +449,28 @@ choose_vectors (SwittiGeneration *self, int scale, gint32 *codes, GError **error
          || switti_guide_blend (self->guide, self->n, scale, space->h, error);
 }
 
+/* Waits until the scale before the last enqueued one is done: the device has always one to work on, and progress and
+ * cancelling are true to within a scale. Says which scale is done, -1 for none. */
+static gboolean
+keep_pace (SwittiGeneration *self, int scale, int *done, GError **error)
+{
+  SwittiDevice *device = self->engine->device;
+  SwittiKernelEvent **reached = self->engine->space.reached;
+
+  *done = scale;
+  if (!self->asynchronous)
+    return TRUE;
+  SWITTI_RUN (device, event_record, reached[scale % 2]);
+  *done = scale - 1;
+  if (scale > 0)
+    SWITTI_RUN (device, event_synchronize, reached[(scale - 1) % 2]);
+  return TRUE;
+}
+
 static gboolean
 run_scale (SwittiGeneration *self, int scale, GError **error)
 {
+  int done;
   SwittiSpace *space = &self->engine->space;
   gint32 *codes = space->codes + count_codes (self, scale);
   gint64 began = g_get_monotonic_time ();
@@ -427,9 +482,11 @@ run_scale (SwittiGeneration *self, int scale, GError **error)
       || !lap (self, &self->timings->pyramid, error))
     return FALSE;
   self->timings->scales[scale] += (double) (self->lap - began) / G_TIME_SPAN_SECOND;
-  if (!trace_scale (self, scale, codes, error) || !preview (self, scale, error))
+  if (!trace_scale (self, scale, codes, error) || !keep_pace (self, scale, &done, error)
+      || !preview (self, scale, error))
     return FALSE;
-  report_progress (self, scale_work (self, scale) * self->n, scale);
+  if (done >= 0)
+    report_progress (self, scale_work (self, done) * self->n, done);
   return TRUE;
 }
 
@@ -445,6 +502,25 @@ needs_conditions (SwittiGeneration *self)
   return FALSE;
 }
 
+/* Of the scale that was not yet done when all were enqueued. */
+static double
+last_work (SwittiGeneration *self)
+{
+  return self->asynchronous ? scale_work (self, self->n_painted - 1) : 0;
+}
+
+/* The last preview, then the finished pictures. */
+static GPtrArray *
+finish_chunk (SwittiGeneration *self, GError **error)
+{
+  int which = self->decoding, before = self->shown_scale;
+
+  self->shown_scale = -1;
+  if (!start_images (self, error) || !show_decoded (self, 1 - which, before, error))
+    return NULL;
+  return finish_images (self, which, self->n_painted, error);
+}
+
 static gboolean
 run_chunk (SwittiGeneration *self, GError **error)
 {
@@ -455,21 +531,22 @@ run_chunk (SwittiGeneration *self, GError **error)
       || (needs_conditions (self) && !set_conditions (self, error)))
     return FALSE;
   assign_runs (self);
-  if (!upload_seeds (self, error) || !switti_pyramid_begin (self->engine->space.pyramid, self->n, error))
+  if (!upload_runs (self, error) || !upload_seeds (self, error)
+      || !switti_pyramid_begin (self->engine->space.pyramid, self->n, error))
     return FALSE;
   for (int s = 0; s < n_scales; s++)
     if (!run_scale (self, s, error))
       return FALSE;
   if (self->record)
     return TRUE;
-  images = decode_images (self, n_scales, error);
+  images = finish_chunk (self, error);
   if (images == NULL || !lap (self, &self->timings->vae, error))
     return FALSE;
   if (switti_observer_wants_preview (self->job->observer, n_scales - 1))
     show_previews (self, n_scales - 1, images);
   for (int b = 0; b < self->n; b++)
     g_ptr_array_add (self->images, g_object_ref (g_ptr_array_index (images, b)));
-  report_progress (self, decode_work (self) * self->n, self->schedule->n_scales);
+  report_progress (self, (decode_work (self) + last_work (self)) * self->n, self->schedule->n_scales);
   return TRUE;
 }
 
@@ -640,6 +717,7 @@ run_generation (SwittiGeneration *self, GError **error)
 {
   const SwittiTransformerConfig *config = &self->engine->parts->transformer;
   const SwittiSchedule *schedule = &config->schedule;
+  const SwittiKernels *kernels = switti_device_get_kernels (self->engine->device);
   gint64 began = g_get_monotonic_time ();
   gboolean good;
 
@@ -647,6 +725,8 @@ run_generation (SwittiGeneration *self, GError **error)
   self->parameters = switti_request_get_parameters (self->job->request);
   self->schedule = schedule;
   self->images = g_ptr_array_new_with_free_func (g_object_unref);
+  self->asynchronous = switti_device_is_asynchronous (self->engine->device);
+  self->shown_scale = -1;
   self->side = 16 * schedule->side[schedule->n_scales - 1];
   self->n_painted = switti_parameters_count_painted (self->parameters, schedule->n_scales);
   switti_sampling_plan (self->parameters, config->ar, schedule->n_scales, self->plan);
@@ -655,6 +735,9 @@ run_generation (SwittiGeneration *self, GError **error)
   for (SwittiGeneration *outer = self->outer; outer; outer = outer->outer)
     outer->work_total += self->work_total;
   good = run_chunks (self, error);
+  /* What was given up is not to be found running by the next. */
+  if (!good)
+    kernels->synchronize (switti_device_get_context (self->engine->device));
   g_clear_pointer (&self->guide, switti_guide_free);
   g_free (self->condition);
   g_free (self->slot);

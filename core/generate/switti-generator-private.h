@@ -17,12 +17,13 @@ void switti_generator_set_trace (SwittiGenerator *self, SwittiScaleTrace trace, 
 /* Wait for the device after each part, so that the timings are right where it works on its own (default: FALSE). */
 void switti_generator_set_timed (SwittiGenerator *self, gboolean timed);
 
-/* Seconds of the last generation, by part; scales has S values. */
+/* The last generation: seconds by part (scales has S values), and launches. */
 typedef struct
 {
   double text, conditions, transformer, sampling, pyramid, vae, total;
   int n_scales;
   double scales[SWITTI_MAX_SCALES];
+  int block_kernels, block_products; /* launched by a block of the transformer at a scale; 0 on the CPU */
 } SwittiTimings;
 const SwittiTimings *switti_generator_get_timings (SwittiGenerator *self);
 

@@ -49,8 +49,9 @@ gboolean switti_guide_blend (SwittiGuide *self, int n_images, int scale, float *
 const float *switti_guide_finish (SwittiGuide *self, int n_images, GError **error);
 
 /* Puts the kept codes into host codes of the images' scales 0 .. n_scales - 1 (scale after scale: (n_images, pn*pn)),
- * where less than half of a position is redrawn. */
-gboolean switti_guide_merge_codes (SwittiGuide *self, int n_images, int n_scales, gint32 *codes, GError **error);
+ * where less than half of a position is redrawn: those of when the decoding was started. */
+gboolean switti_guide_merge_codes (SwittiGuide *self, SwittiDecoding *decoding, int n_images, int n_scales,
+                                   gint32 *codes, GError **error);
 
 /* Means of the mask over each position of each scale, as blend() uses them: (L), host. For tests. */
 const float *switti_guide_get_weights (SwittiGuide *self);

@@ -333,7 +333,8 @@ switti_guide_finish (SwittiGuide *self, int n_images, GError **error)
 }
 
 gboolean
-switti_guide_merge_codes (SwittiGuide *self, int n_images, int n_scales, gint32 *codes, GError **error)
+switti_guide_merge_codes (SwittiGuide *self, SwittiDecoding *decoding, int n_images, int n_scales, gint32 *codes,
+                          GError **error)
 {
   const SwittiSchedule *schedule = &self->vae->schedule;
   gsize count = switti_record_offset (schedule, n_scales) * (gsize) n_images;
@@ -342,7 +343,8 @@ switti_guide_merge_codes (SwittiGuide *self, int n_images, int n_scales, gint32 
   if (!self->masked)
     return TRUE;
   kept = g_new (gint32, count);
-  SWITTI_RUN (self->engine->device, download, kept, self->kept_codes, sizeof *kept * count);
+  if (!switti_decoding_download (decoding, kept, self->kept_codes, sizeof *kept * count, error))
+    return FALSE;
   for (int s = 0; s < n_scales; s++)
     {
       gsize offset = switti_record_offset (schedule, s), n = scale_positions (self, s);

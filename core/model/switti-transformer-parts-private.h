@@ -85,6 +85,19 @@ typedef struct
   SwittiGemmPlan *head;
 } SwittiScalePlans;
 
+/* The ops of one scale for one number of images, recorded by their second use: the first warms up what the device
+ * makes ready at a kernel's first launch, and a run that is used once has no use for a graph. Valid for what is named
+ * here; all else that may change from run to run lies in the device's memory. */
+typedef struct
+{
+  gboolean used;
+  SwittiKernelGraph *graph;
+  const float *input;
+  float *logits;
+  int n_conditions;
+  gint32 *slot; /* AR: (n_images) */
+} SwittiScaleGraph;
+
 /* Products of one number of conditions. */
 typedef struct
 {
@@ -102,6 +115,7 @@ struct _SwittiTransformerRun
   int n_conditions;
 
   SwittiScalePlans **scale_plans;         /* [S * (max_images + 1)], NULL until planned */
+  SwittiScaleGraph *scale_graphs;         /* [S * (max_images + 1)] */
   SwittiConditionPlans **condition_plans; /* [max_conditions + 1] */
   gint64 begin[SWITTI_MAX_SCALES + 1];    /* begin[s]: positions of the scales before s */
   int *next_scale;                        /* [max_images]: the scale that an AR slot expects */
@@ -120,6 +134,9 @@ struct _SwittiTransformerRun
   float *host_crop;           /* host: (max_conditions, C) */
   /* what a scale needs; R = max_images * the largest pn*pn */
   gint32 *condition, *slot;   /* (max_images) */
+  gint32 *host_condition, *host_slot; /* host: what those hold, for the first n_assigned images */
+  int n_assigned;
+  int block_kernels, block_products; /* launched by a block of the last scale */
   float *x;                   /* (R, C), the residual stream */
   void *h;                    /* (R, C), normed and modulated */
   void *qkv;                  /* (R, 3C) */
@@ -139,6 +156,15 @@ switti_transformer_at (const SwittiTransformer *model, void *base, gint64 index)
 /* -- switti-transformer-weights.c -- */
 gboolean switti_transformer_load (SwittiTransformer *self, SwittiWeights *weights, GError **error);
 void switti_transformer_clear (SwittiTransformer *self);
+
+/* -- switti-transformer-graph.c -- */
+gboolean switti_transformer_run_replay (SwittiTransformerRun *run, int scale, int n_images, const float *input,
+                                        float *logits, GError **error);
+void switti_transformer_run_free_graphs (SwittiTransformerRun *run);
+
+/* -- switti-transformer-run.c -- */
+gboolean switti_transformer_run_enqueue (SwittiTransformerRun *run, int scale, int n_images, const float *input,
+                                         float *logits, GError **error);
 
 /* -- switti-transformer-conditions.c -- */
 gboolean switti_transformer_run_plan_conditions (SwittiTransformerRun *run, int n_conditions, GError **error);

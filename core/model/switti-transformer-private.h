@@ -43,12 +43,20 @@ float *switti_transformer_run_get_pooled (SwittiTransformerRun *run);
 gboolean switti_transformer_run_set_conditions (SwittiTransformerRun *run, int n_conditions, const int *n_valid,
                                                 const int *heights, const int *widths, GError **error);
 
+/* Tells the device each image's condition and slot (below), so that the scales need not: one that is given what it has
+ * been told sends nothing. */
+gboolean switti_transformer_run_assign (SwittiTransformerRun *run, int n_images, const gint32 *condition,
+                                        const gint32 *slot, GError **error);
+
 /* One scale for n_images images. condition (n_images, host): each image's condition. slot (n_images, host): each
  * image's place in the AR cache, below max_images; the same image keeps its slot through the scales. input: device
  * float32 (n_images, pn*pn, Z), NULL at scale 0. logits: device float32 (n_images, pn*pn, V). In AR the scales of a
  * slot run in order, from 0. */
 gboolean switti_transformer_run_scale (SwittiTransformerRun *run, int scale, int n_images, const gint32 *condition,
                                        const gint32 *slot, const float *input, float *logits, GError **error);
+
+/* Kernels and products that a block of the last scale launched; 0 and 0 on the CPU, which launches nothing. */
+void switti_transformer_run_count_launches (SwittiTransformerRun *run, int *n_kernels, int *n_products);
 
 /* 2 * multiply-adds of the products and attention of one scale for one image, and of the conditions (bench). */
 double switti_transformer_scale_flop (const SwittiTransformerConfig *config, int scale);

@@ -9,6 +9,7 @@
 
 #include <glib/gi18n-lib.h>
 #include <math.h>
+#include <string.h>
 
 /* -- planning ------------------------------------------------------------------------------------------------- */
 
@@ -246,6 +247,9 @@ switti_transformer_run_new (SwittiTransformer *self, int max_conditions, int max
   run->scale_plans = g_new0 (SwittiScalePlans *, (gsize) n_scales * ((gsize) max_images + 1));
   run->condition_plans = g_new0 (SwittiConditionPlans *, (gsize) max_conditions + 1);
   run->next_scale = g_new0 (int, max_images);
+  run->scale_graphs = g_new0 (SwittiScaleGraph, (gsize) n_scales * ((gsize) max_images + 1));
+  run->host_condition = g_new0 (gint32, max_images);
+  run->host_slot = g_new0 (gint32, max_images);
   run->host_crop = g_new (float, (gsize) max_conditions * (gsize) self->config.width);
   for (int s = 0; s < n_scales; s++)
     run->begin[s + 1] = run->begin[s] + scale_positions (self, s);
@@ -264,11 +268,15 @@ switti_transformer_run_free (SwittiTransformerRun *run)
     for (int n = 0; n <= run->max_images; n++)
       if (*scale_plans_at (run, s, n) != NULL)
         free_scale_plans (run->model->device, *scale_plans_at (run, s, n));
+  switti_transformer_run_free_graphs (run);
   switti_transformer_run_free_condition_plans (run);
   switti_workspace_free (run->workspace);
   g_free (run->scale_plans);
   g_free (run->condition_plans);
   g_free (run->next_scale);
+  g_free (run->scale_graphs);
+  g_free (run->host_condition);
+  g_free (run->host_slot);
   g_free (run->host_crop);
   g_free (run);
 }
@@ -293,8 +301,7 @@ typedef struct
   SwittiTransformerRun *run;
   const SwittiScalePlans *plans;
   int scale, n_images;
-  gint64 n;           /* positions of the scale */
-  const gint32 *slot; /* host */
+  gint64 n; /* positions of the scale */
 } Scale;
 
 /* Row of a block's gates, scales or shifts for condition 0; those of condition i are 6C further each. */
@@ -357,9 +364,9 @@ fill_cache (const Scale *s, SwittiQkNormRope op, const float *rope, void *cache_
   for (int first = 0, end; first < s->n_images; first = end)
     {
       void *q = switti_transformer_at (model, run->qkv, first * s->n * 3 * c);
-      gint64 row = (s->slot[first] * length + run->begin[s->scale]) * c;
+      gint64 row = (run->host_slot[first] * length + run->begin[s->scale]) * c;
 
-      for (end = first + 1; end < s->n_images && s->slot[end] == s->slot[end - 1] + 1; end++)
+      for (end = first + 1; end < s->n_images && run->host_slot[end] == run->host_slot[end - 1] + 1; end++)
         continue;
       op.batch = end - first;
       SWITTI_RUN (model->device, qk_norm_rope, &op, rope, q, switti_transformer_at (model, q, c),
@@ -538,31 +545,83 @@ check_images (SwittiTransformerRun *run, int scale, int n_images, const gint32 *
 }
 
 gboolean
-switti_transformer_run_scale (SwittiTransformerRun *run, int scale, int n_images, const gint32 *condition,
-                              const gint32 *slot, const float *input, float *logits, GError **error)
+switti_transformer_run_assign (SwittiTransformerRun *run, int n_images, const gint32 *condition, const gint32 *slot,
+                               GError **error)
+{
+  SwittiDevice *device = run->model->device;
+  const gsize bytes = (gsize) n_images * sizeof (gint32);
+
+  g_assert (n_images > 0 && n_images <= run->max_images);
+  if (n_images <= run->n_assigned && memcmp (run->host_condition, condition, bytes) == 0
+      && memcmp (run->host_slot, slot, bytes) == 0)
+    return TRUE;
+  run->n_assigned = 0;
+  SWITTI_RUN (device, upload, run->condition, condition, bytes);
+  SWITTI_RUN (device, upload, run->slot, slot, bytes);
+  memcpy (run->host_condition, condition, bytes);
+  memcpy (run->host_slot, slot, bytes);
+  run->n_assigned = n_images;
+  return TRUE;
+}
+
+/* What the blocks have launched since `before`, each. */
+static void
+note_launches (SwittiTransformerRun *run, const SwittiKernelLaunches *before)
+{
+  SwittiDevice *device = run->model->device;
+  SwittiKernelLaunches after;
+
+  switti_device_get_kernels (device)->count_launches (switti_device_get_context (device), &after);
+  run->block_kernels = (int) ((after.kernels - before->kernels) / (guint64) run->model->config.depth);
+  run->block_products = (int) ((after.products - before->products) / (guint64) run->model->config.depth);
+}
+
+void
+switti_transformer_run_count_launches (SwittiTransformerRun *run, int *n_kernels, int *n_products)
+{
+  *n_kernels = run->block_kernels;
+  *n_products = run->block_products;
+}
+
+/* The ops of a scale, whose plans are made, in order. */
+gboolean
+switti_transformer_run_enqueue (SwittiTransformerRun *run, int scale, int n_images, const float *input, float *logits,
+                                GError **error)
 {
   SwittiTransformer *model = run->model;
-  Scale s = { .run = run, .scale = scale, .n_images = n_images, .slot = slot };
-  SwittiResidualNorm norm;
+  SwittiDevice *device = model->device;
+  const Scale s = {
+    .run = run,
+    .plans = *scale_plans_at (run, scale, n_images),
+    .scale = scale,
+    .n_images = n_images,
+    .n = scale_positions (model, scale),
+  };
+  const SwittiResidualNorm norm = norm_of_rows (&s);
+  SwittiKernelLaunches before;
 
-  g_assert (scale >= 0 && scale < model->config.schedule.n_scales && n_images > 0 && n_images <= run->max_images);
-  g_assert ((input == NULL) == (scale == 0));
-  check_images (run, scale, n_images, condition, slot);
-  if (!plan_scale (run, scale, n_images, error))
-    return FALSE;
-  s.plans = *scale_plans_at (run, scale, n_images);
-  s.n = scale_positions (model, scale);
-  norm = norm_of_rows (&s);
-
-  SWITTI_RUN (model->device, upload, run->condition, condition, (gsize) n_images * sizeof (gint32));
-  SWITTI_RUN (model->device, upload, run->slot, slot, (gsize) n_images * sizeof (gint32));
   if (!embed_tokens (&s, input, error))
     return FALSE;
-  SWITTI_RUN (model->device, residual_norm, &norm, run->condition, run->x, NULL, NULL, NULL,
+  SWITTI_RUN (device, residual_norm, &norm, run->condition, run->x, NULL, NULL, NULL,
               model->blocks[0].norm[SWITTI_NORM_SELF_PRE], modulation (&s, 0, SWITTI_MODULATION_SCALE_ATTENTION),
               modulation (&s, 0, SWITTI_MODULATION_SHIFT_ATTENTION), run->h);
+  switti_device_get_kernels (device)->count_launches (switti_device_get_context (device), &before);
   for (int i = 0; i < model->config.depth; i++)
     if (!run_block (&s, i, error))
       return FALSE;
+  note_launches (run, &before);
   return run_head (&s, logits, error);
+}
+
+gboolean
+switti_transformer_run_scale (SwittiTransformerRun *run, int scale, int n_images, const gint32 *condition,
+                              const gint32 *slot, const float *input, float *logits, GError **error)
+{
+  g_assert (scale >= 0 && scale < run->model->config.schedule.n_scales && n_images > 0
+            && n_images <= run->max_images);
+  g_assert ((input == NULL) == (scale == 0));
+  check_images (run, scale, n_images, condition, slot);
+  return plan_scale (run, scale, n_images, error)
+         && switti_transformer_run_assign (run, n_images, condition, slot, error)
+         && switti_transformer_run_replay (run, scale, n_images, input, logits, error);
 }

@@ -88,6 +88,20 @@ SwittiKernelStatus switti_cpu_synchronize (SwittiKernelContext *context);
 /* Host memory is the device's. */
 #define switti_cpu_upload switti_cpu_copy
 #define switti_cpu_download switti_cpu_copy
+/* -- stream.c ------------------------------------------------------------------------------------------------- */
+SwittiKernelStatus switti_cpu_select_stream (SwittiKernelContext *context, SwittiKernelStream stream);
+SwittiKernelStatus switti_cpu_event_new (SwittiKernelContext *context, SwittiKernelEvent **event);
+void switti_cpu_event_free (SwittiKernelContext *context, SwittiKernelEvent *event);
+SwittiKernelStatus switti_cpu_event_record (SwittiKernelContext *context, SwittiKernelEvent *event);
+SwittiKernelStatus switti_cpu_event_wait (SwittiKernelContext *context, SwittiKernelEvent *event);
+SwittiKernelStatus switti_cpu_event_synchronize (SwittiKernelContext *context, SwittiKernelEvent *event);
+bool switti_cpu_wants_graphs (SwittiKernelContext *context);
+SwittiKernelStatus switti_cpu_graph_begin (SwittiKernelContext *context);
+SwittiKernelStatus switti_cpu_graph_end (SwittiKernelContext *context, SwittiKernelGraph **graph);
+SwittiKernelStatus switti_cpu_graph_launch (SwittiKernelContext *context, const SwittiKernelGraph *graph);
+void switti_cpu_graph_free (SwittiKernelContext *context, SwittiKernelGraph *graph);
+void switti_cpu_count_launches (SwittiKernelContext *context, SwittiKernelLaunches *launches);
+
 /* Seconds on a clock, and adding what has passed since then to an op's row. */
 double switti_cpu_profile_start (SwittiKernelContext *context);
 void switti_cpu_profile_stop (SwittiKernelContext *context, SwittiKernelOp op, double start);

@@ -1,8 +1,8 @@
-/* context.cu - the context: device, stream, memory, copies and errors
+/* context.cu - the context: device, memory, copies and errors
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Copies between host and device go through two pinned buffers, so that the host fills (or empties) one while the
+ * Copies between host and device go through the selected stream's two pinned buffers, so that the host fills (or empties) one while the
  * device reads (or writes) the other. An upload has read its source when it returns, but may not have arrived; a
  * download has.
  */
@@ -94,22 +94,14 @@ open_device (SwittiKernelContext *context, int device)
   if (status == SWITTI_KERNEL_OK)
     runtime->n_processors = properties.multiProcessorCount > 0 ? properties.multiProcessorCount : 1;
   if (status == SWITTI_KERNEL_OK)
-    status = switti_cuda_check (context, cudaStreamCreateWithFlags (&runtime->stream, cudaStreamNonBlocking),
-                                "making a stream");
-  for (int i = 0; i < 2 && status == SWITTI_KERNEL_OK; i++)
-    {
-      status = switti_cuda_check (context, cudaMallocHost (&runtime->staging[i], STAGING_BYTES), "pinned memory");
-      if (status == SWITTI_KERNEL_OK)
-        status = switti_cuda_check (context, cudaEventCreateWithFlags (&runtime->staged[i], cudaEventDisableTiming),
-                                    "making an event");
-    }
-  if (status == SWITTI_KERNEL_OK)
     status = switti_cuda_check (context, cudaMalloc (reinterpret_cast<void **> (&runtime->partial_sums),
                                                      PARTIAL_SUMS * sizeof (double)), "device memory");
   if (status == SWITTI_KERNEL_OK)
     status = switti_cuda_products_new (context, &runtime->products);
   if (status == SWITTI_KERNEL_OK)
     runtime->cudnn = switti_cuda_cudnn_new (context);
+  if (status == SWITTI_KERNEL_OK)
+    status = switti_cuda_select_stream (context, SWITTI_STREAM_MAIN);
   return status;
 }
 
@@ -152,23 +144,15 @@ switti_cuda_context_free (SwittiKernelContext *context)
   if (context == NULL)
     return;
   runtime = context->runtime;
+  if (runtime->stream != NULL)
+    switti_cuda_synchronize (context);
   switti_cuda_cudnn_free (runtime->cudnn);
   if (runtime->products != NULL)
     switti_cuda_products_free (runtime->products);
-  if (runtime->stream != NULL)
-    cudaStreamSynchronize (runtime->stream);
   cudaFree (runtime->partial_sums);
   for (cudaEvent_t event : runtime->events)
     cudaEventDestroy (event);
-  for (int i = 0; i < 2; i++)
-    {
-      if (runtime->staged[i] != NULL)
-        cudaEventDestroy (runtime->staged[i]);
-      if (runtime->staging[i] != NULL)
-        cudaFreeHost (runtime->staging[i]);
-    }
-  if (runtime->stream != NULL)
-    cudaStreamDestroy (runtime->stream);
+  switti_cuda_close_streams (runtime);
   delete runtime;
   free (context);
 }
@@ -182,6 +166,7 @@ switti_cuda_properties (SwittiKernelContext *context, SwittiKernelProperties *pr
   memset (properties, 0, sizeof *properties);
   properties->n_threads = 1;
   properties->fast_bf16 = true;
+  properties->asynchronous = true;
   if (cudaGetDeviceProperties (&device, context->runtime->device) == cudaSuccess)
     snprintf (properties->description, sizeof properties->description, "%.90s, CUDA %d.%d", device.name, device.major,
               device.minor);
@@ -197,7 +182,11 @@ switti_cuda_properties (SwittiKernelContext *context, SwittiKernelProperties *pr
 SwittiKernelStatus
 switti_cuda_alloc (SwittiKernelContext *context, size_t bytes, void **memory)
 {
+  SwittiKernelStatus status = switti_cuda_refuse_recording (context, "alloc");
+
   *memory = NULL;
+  if (status != SWITTI_KERNEL_OK)
+    return status;
   return switti_cuda_check (context, cudaMalloc (memory, bytes > 0 ? bytes : 1), "device memory");
 }
 
@@ -207,29 +196,34 @@ switti_cuda_free (SwittiKernelContext *, void *memory)
   cudaFree (memory);
 }
 
+static SwittiCudaStream *
+selected_stream (SwittiKernelContext *context)
+{
+  return &context->runtime->streams[context->runtime->selected];
+}
+
 /* One buffer's worth to the device. */
 static SwittiKernelStatus
 upload_part (SwittiKernelContext *context, int buffer, char *dst, const char *host, size_t bytes)
 {
-  SwittiCudaRuntime *runtime = context->runtime;
+  SwittiCudaStream *self = selected_stream (context);
   SwittiKernelStatus status;
 
-  status = switti_cuda_check (context, cudaEventSynchronize (runtime->staged[buffer]), "upload");
+  status = switti_cuda_check (context, cudaEventSynchronize (self->staged[buffer]), "upload");
   if (status != SWITTI_KERNEL_OK)
     return status;
-  memcpy (runtime->staging[buffer], host, bytes);
+  memcpy (self->staging[buffer], host, bytes);
   status = switti_cuda_check (
-      context, cudaMemcpyAsync (dst, runtime->staging[buffer], bytes, cudaMemcpyHostToDevice, runtime->stream),
-      "upload");
+      context, cudaMemcpyAsync (dst, self->staging[buffer], bytes, cudaMemcpyHostToDevice, self->stream), "upload");
   if (status != SWITTI_KERNEL_OK)
     return status;
-  return switti_cuda_check (context, cudaEventRecord (runtime->staged[buffer], runtime->stream), "upload");
+  return switti_cuda_check (context, cudaEventRecord (self->staged[buffer], self->stream), "upload");
 }
 
 SwittiKernelStatus
 switti_cuda_upload (SwittiKernelContext *context, void *dst, const void *host, size_t bytes)
 {
-  SwittiKernelStatus status = SWITTI_KERNEL_OK;
+  SwittiKernelStatus status = switti_cuda_refuse_recording (context, "upload");
 
   for (size_t at = 0, i = 0; at < bytes && status == SWITTI_KERNEL_OK; at += STAGING_BYTES, i++)
     status = upload_part (context, (int) (i % 2), static_cast<char *> (dst) + at,
@@ -242,35 +236,39 @@ switti_cuda_upload (SwittiKernelContext *context, void *dst, const void *host, s
 static SwittiKernelStatus
 request_part (SwittiKernelContext *context, size_t i, const char *src, size_t bytes)
 {
-  SwittiCudaRuntime *runtime = context->runtime;
+  SwittiCudaStream *self = selected_stream (context);
   const size_t at = i * STAGING_BYTES;
   SwittiKernelStatus status;
 
   if (at >= bytes)
     return SWITTI_KERNEL_OK;
   status = switti_cuda_check (context,
-                              cudaMemcpyAsync (runtime->staging[i % 2], src + at,
+                              cudaMemcpyAsync (self->staging[i % 2], src + at,
                                                bytes - at < STAGING_BYTES ? bytes - at : STAGING_BYTES,
-                                               cudaMemcpyDeviceToHost, runtime->stream),
+                                               cudaMemcpyDeviceToHost, self->stream),
                               "download");
   if (status != SWITTI_KERNEL_OK)
     return status;
-  return switti_cuda_check (context, cudaEventRecord (runtime->staged[i % 2], runtime->stream), "download");
+  return switti_cuda_check (context, cudaEventRecord (self->staged[i % 2], self->stream), "download");
 }
 
 SwittiKernelStatus
 switti_cuda_download (SwittiKernelContext *context, void *host, const void *src, size_t bytes)
 {
   const char *from = static_cast<const char *> (src);
-  SwittiKernelStatus status = request_part (context, 0, from, bytes);
+  SwittiCudaStream *self = selected_stream (context);
+  SwittiKernelStatus status = switti_cuda_refuse_recording (context, "download");
+
+  if (status == SWITTI_KERNEL_OK)
+    status = request_part (context, 0, from, bytes);
 
   for (size_t at = 0, i = 0; at < bytes && status == SWITTI_KERNEL_OK; at += STAGING_BYTES, i++)
     {
       status = request_part (context, i + 1, from, bytes);
       if (status == SWITTI_KERNEL_OK)
-        status = switti_cuda_check (context, cudaEventSynchronize (context->runtime->staged[i % 2]), "download");
+        status = switti_cuda_check (context, cudaEventSynchronize (self->staged[i % 2]), "download");
       if (status == SWITTI_KERNEL_OK)
-        memcpy (static_cast<char *> (host) + at, context->runtime->staging[i % 2],
+        memcpy (static_cast<char *> (host) + at, self->staging[i % 2],
                 bytes - at < STAGING_BYTES ? bytes - at : STAGING_BYTES);
     }
   return status;
@@ -291,12 +289,6 @@ switti_cuda_clear (SwittiKernelContext *context, void *dst, size_t bytes)
   if (bytes == 0)
     return SWITTI_KERNEL_OK;
   return switti_cuda_check (context, cudaMemsetAsync (dst, 0, bytes, context->runtime->stream), "clear");
-}
-
-SwittiKernelStatus
-switti_cuda_synchronize (SwittiKernelContext *context)
-{
-  return switti_cuda_check (context, cudaStreamSynchronize (context->runtime->stream), "waiting for the device");
 }
 
 void *

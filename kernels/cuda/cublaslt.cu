@@ -269,7 +269,7 @@ switti_cuda_product_run (SwittiKernelContext *context, const SwittiCudaProductPl
 
   for (int64_t i = 0; i < calls && status == SWITTI_KERNEL_OK; i++)
     {
-      context->n_launches++;
+      context->launches.products++;
       status = check (context,
                       switti_cuda_run_algorithm (context, plan, &plan->algorithm,
                                                  static_cast<const char *> (a) + (size_t) i * a_step, b,

@@ -19,7 +19,7 @@ struct SwittiKernelContext
   char error[256];
   bool profile_enabled;
   SwittiKernelProfile profile[SWITTI_KERNEL_N_OPS];
-  uint64_t n_launches; /* of kernels and products, for reports */
+  SwittiKernelLaunches launches;
 };
 
 /* The table of this folder; never NULL. */
@@ -42,6 +42,20 @@ SwittiKernelStatus switti_cuda_copy (SwittiKernelContext *context, void *dst, co
 SwittiKernelStatus switti_cuda_clear (SwittiKernelContext *context, void *dst, size_t bytes);
 SwittiKernelStatus switti_cuda_synchronize (SwittiKernelContext *context);
 void *switti_cuda_native_stream (SwittiKernelContext *context);
+
+/* -- stream.cu ------------------------------------------------------------------------------------------------- */
+SwittiKernelStatus switti_cuda_select_stream (SwittiKernelContext *context, SwittiKernelStream stream);
+SwittiKernelStatus switti_cuda_event_new (SwittiKernelContext *context, SwittiKernelEvent **event);
+void switti_cuda_event_free (SwittiKernelContext *context, SwittiKernelEvent *event);
+SwittiKernelStatus switti_cuda_event_record (SwittiKernelContext *context, SwittiKernelEvent *event);
+SwittiKernelStatus switti_cuda_event_wait (SwittiKernelContext *context, SwittiKernelEvent *event);
+SwittiKernelStatus switti_cuda_event_synchronize (SwittiKernelContext *context, SwittiKernelEvent *event);
+bool switti_cuda_wants_graphs (SwittiKernelContext *context);
+SwittiKernelStatus switti_cuda_graph_begin (SwittiKernelContext *context);
+SwittiKernelStatus switti_cuda_graph_end (SwittiKernelContext *context, SwittiKernelGraph **graph);
+SwittiKernelStatus switti_cuda_graph_launch (SwittiKernelContext *context, const SwittiKernelGraph *graph);
+void switti_cuda_graph_free (SwittiKernelContext *context, SwittiKernelGraph *graph);
+void switti_cuda_count_launches (SwittiKernelContext *context, SwittiKernelLaunches *launches);
 
 /* -- profile.cu: times between events on the stream ------------------------------------------------------------- */
 double switti_cuda_profile_start (SwittiKernelContext *context);

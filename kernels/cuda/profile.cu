@@ -1,4 +1,4 @@
-/* profile.cu - how long ops take: the time between two events on the stream
+/* profile.cu - how long ops take: the time between two events on the op's stream
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
@@ -63,7 +63,7 @@ switti_cuda_profile_read (SwittiKernelContext *context, SwittiKernelProfile rows
 {
   SwittiCudaRuntime *runtime = context->runtime;
 
-  if (cudaStreamSynchronize (runtime->stream) == cudaSuccess)
+  if (switti_cuda_synchronize (context) == SWITTI_KERNEL_OK)
     for (const SwittiCudaTiming &timing : runtime->timings)
       {
         float milliseconds = 0.0f;

@@ -1,4 +1,4 @@
-/* runtime-private.h - a context's stream, staging memory and events; and how ops launch kernels
+/* runtime-private.h - a context's streams, staging memory and events; and how ops launch kernels
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  */
@@ -9,7 +9,7 @@
 
 #include <vector>
 
-/* Bytes of one of the two pinned buffers that uploads and downloads go through. */
+/* Bytes of one of a stream's two pinned buffers, which uploads and downloads go through. */
 #define STAGING_BYTES ((size_t) 8 << 20)
 
 /* Of the blocks of a reduction that has no scratch memory of its own. */
@@ -25,20 +25,36 @@ struct SwittiCudaTiming
 struct SwittiCudaProducts;
 struct SwittiCudnn;
 
+/* All NULL until it is selected for the first time. */
+struct SwittiCudaStream
+{
+  cudaStream_t stream;
+  void *staging[2];
+  cudaEvent_t staged[2]; /* when a buffer is free again */
+};
+
 struct SwittiCudaRuntime
 {
   int device;
   int n_processors; /* multiprocessors */
-  cudaStream_t stream;
-  void *staging[2];
-  cudaEvent_t staged[2]; /* when a buffer is free again */
-  double *partial_sums;  /* device memory (PARTIAL_SUMS), for one op at a time */
+  SwittiCudaStream streams[SWITTI_N_STREAMS];
+  SwittiKernelStream selected;
+  cudaStream_t stream; /* the selected one's, which ops go to */
+  bool recording;      /* between graph_begin() and graph_end() */
+  SwittiKernelLaunches before_recording;
+  double *partial_sums;          /* device memory (PARTIAL_SUMS), for one op at a time */
   SwittiCudaProducts *products; /* products-private.h */
   SwittiCudnn *cudnn;           /* cudnn-private.h; NULL where there is none */
   std::vector<cudaEvent_t> events;
   std::vector<SwittiCudaTiming> timings;
   size_t n_events; /* in use */
 };
+
+/* INVALID, with words, while a graph is recorded; OK otherwise. */
+SwittiKernelStatus switti_cuda_refuse_recording (SwittiKernelContext *context, const char *what);
+
+/* Waits for all streams and frees them. */
+void switti_cuda_close_streams (SwittiCudaRuntime *runtime);
 
 /* OK for cudaSuccess; else puts "<what>: <CUDA's words>" and returns what the error means. */
 SwittiKernelStatus switti_cuda_check (SwittiKernelContext *context, cudaError_t error, const char *what);
@@ -56,9 +72,9 @@ is_launchable (int64_t blocks)
   return blocks >= 1 && blocks <= INT32_MAX;
 }
 
-/* Enqueues a kernel on the context's stream; a status. A kernel with template arguments is put in parentheses. */
+/* Enqueues a kernel on the context's selected stream; a status. A kernel with template arguments is put in parentheses. */
 #define SWITTI_LAUNCH(context, kernel, grid, block, shared_bytes, ...) \
-  ((context)->n_launches++, \
+  ((context)->launches.kernels++, \
    switti_cuda_check ((context), \
                       launch_kernel (#kernel, kernel, grid, block, shared_bytes, (context)->runtime->stream, \
                                      __VA_ARGS__), \

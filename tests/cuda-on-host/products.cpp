@@ -24,9 +24,11 @@ struct SwittiCudaProductPlan
 SwittiKernelStatus
 switti_cuda_products_new (SwittiKernelContext *, SwittiCudaProducts **products)
 {
+  /* One for all devices of the process: its micro-kernels are generated once. */
+  static SwittiKernelContext *cpu;
   const SwittiKernelOptions options = { 1, 0, nullptr };
-  SwittiKernelContext *cpu;
-  const SwittiKernelStatus status = switti_kernels_cpu ()->context_new (&options, &cpu);
+  const SwittiKernelStatus status
+      = cpu != nullptr ? SWITTI_KERNEL_OK : switti_kernels_cpu ()->context_new (&options, &cpu);
 
   *products = status == SWITTI_KERNEL_OK ? new SwittiCudaProducts{ cpu, { "host CUDA", {}, {}, false }, nullptr }
                                          : nullptr;
@@ -36,7 +38,6 @@ switti_cuda_products_new (SwittiKernelContext *, SwittiCudaProducts **products)
 void
 switti_cuda_products_free (SwittiCudaProducts *products)
 {
-  switti_kernels_cpu ()->context_free (products->cpu);
   cudaFree (products->workspace);
   delete products;
 }
@@ -113,7 +114,7 @@ void
 switti_cuda_product_plan_free (SwittiKernelContext *context, SwittiCudaProductPlan *plan)
 {
   /* Products that are enqueued still need it, as cuBLASLt's do not. */
-  cudaStreamSynchronize (context->runtime->stream);
+  switti_cuda_synchronize (context);
   switti_kernels_cpu ()->gemm_plan_free (context->runtime->products->cpu, plan->cpu);
   delete plan;
 }
@@ -153,9 +154,12 @@ switti_cuda_product_run (SwittiKernelContext *context, const SwittiCudaProductPl
   const SwittiCudaProduct product = plan->product;
   const SwittiGemmPlan *cpu_plan = plan->cpu;
 
-  context->n_launches++;
+  context->launches.products++;
   return switti_cuda_check (context,
                             cuda_on_host::enqueue (context->runtime->stream,
-                                                   [=] { return multiply (cpu, cpu_plan, product, a, b, bias, d); }),
+                                                   [=] {
+                                                     return cuda_on_host::is_dry ()
+                                                            || multiply (cpu, cpu_plan, product, a, b, bias, d);
+                                                   }),
                             "product");
 }

@@ -112,11 +112,20 @@ void advance_clock (double milliseconds);
 void set_device_memory (size_t bytes);
 size_t allocated_device_memory ();
 
+/* Streams, events, graphs and pinned buffers that have not been destroyed. */
+size_t live_objects ();
+
+/* Kernels are enqueued and their places in the order kept, but they do nothing: for tests that go through every call. */
+void set_dry (bool dry);
+bool is_dry ();
+
 /* No device at all: what a machine without a driver answers. */
 void set_driver (bool present);
 
 /* The call'th call from now on (0 for the next) that can fail does, with `error`; -1 for none. */
 void fail_call (int64_t call, cudaError_t error);
+/* The function that was made to fail; "" where none has been since. */
+const char *last_failed_call ();
 /* Calls so far that can fail. */
 int64_t n_calls ();
 } // namespace cuda_on_host
@@ -130,6 +139,7 @@ launch_kernel (const char *name, void (*kernel) (Parameters...), dim3 grid, dim3
   const std::tuple<Parameters...> values (arguments...);
   return cuda_on_host::enqueue (stream, [=] {
     cuda_on_host::advance_clock (1.0);
-    return cuda_on_host::run_grid (name, grid, block, shared_bytes, [&] { std::apply (kernel, values); });
+    return cuda_on_host::is_dry ()
+           || cuda_on_host::run_grid (name, grid, block, shared_bytes, [&] { std::apply (kernel, values); });
   });
 }

@@ -60,23 +60,28 @@ std::set<uint64_t> outstanding; /* operations not done */
 uint64_t last_id;
 OnHostStream *capturing;
 cudaError_t sticky = cudaSuccess; /* of work that failed: the context is lost, as on a GPU */
-bool driver = true, eager_work;
+bool driver = true, eager_work, dry;
+size_t objects;
 size_t device_bytes = (size_t) 8 << 30, allocated_bytes;
 std::map<void *, size_t> sizes;
 bool clock_is_simulated;
 double simulated_milliseconds;
 int64_t failing_call = -1, calls;
 cudaError_t failing_error;
+const char *failed_call = ""; /* the name of the one that was made to fail */
 
 using Lock = std::lock_guard<std::recursive_mutex>;
 
 /* At the start of every call that can fail. */
 cudaError_t
-begin_call ()
+begin_call (const char *name)
 {
   calls++;
   if (failing_call >= 0 && failing_call-- == 0)
-    return failing_error;
+    {
+      failed_call = name;
+      return failing_error;
+    }
   if (!driver)
     return cudaErrorInsufficientDriver;
   return sticky;
@@ -84,7 +89,7 @@ begin_call ()
 
 #define BEGIN_CALL() \
   Lock locked (lock); \
-  if (const cudaError_t begun = begin_call (); begun != cudaSuccess) \
+  if (const cudaError_t begun = begin_call (__func__); begun != cudaSuccess) \
     return begun
 
 bool
@@ -210,6 +215,24 @@ set_device_memory (size_t bytes)
 }
 
 size_t
+live_objects ()
+{
+  return objects;
+}
+
+void
+set_dry (bool now_dry)
+{
+  dry = now_dry;
+}
+
+bool
+is_dry ()
+{
+  return dry;
+}
+
+size_t
 allocated_device_memory ()
 {
   return allocated_bytes;
@@ -226,8 +249,15 @@ fail_call (int64_t call, cudaError_t error)
 {
   failing_call = call;
   failing_error = error;
+  failed_call = "";
   if (call < 0)
     sticky = cudaSuccess;
+}
+
+const char *
+last_failed_call ()
+{
+  return failed_call;
 }
 
 int64_t
@@ -332,15 +362,20 @@ cudaMallocHost (void **memory, size_t bytes)
 {
   *memory = nullptr;
   BEGIN_CALL ();
-  return posix_memalign (memory, 64, bytes) == 0 ? cudaSuccess : cudaErrorMemoryAllocation;
+  if (posix_memalign (memory, 64, bytes) != 0)
+    return cudaErrorMemoryAllocation;
+  objects++;
+  return cudaSuccess;
 }
 
 cudaError_t
 cudaFreeHost (void *memory)
 {
   Lock locked (lock);
-  if (memory != nullptr)
-    finish ([] { return outstanding.empty (); });
+  if (memory == nullptr)
+    return cudaSuccess;
+  finish ([] { return outstanding.empty (); });
+  objects--;
   free (memory);
   return cudaSuccess;
 }
@@ -372,6 +407,7 @@ cudaStreamCreateWithFlags (cudaStream_t *stream, unsigned int)
   BEGIN_CALL ();
   *stream = new OnHostStream{};
   streams.insert (*stream);
+  objects++;
   return cudaSuccess;
 }
 
@@ -383,6 +419,7 @@ cudaStreamDestroy (cudaStream_t stream)
     return cudaErrorInvalidResourceHandle;
   finish ([=] { return stream->queue.empty (); });
   streams.erase (stream);
+  objects--;
   delete stream;
   return cudaSuccess;
 }
@@ -413,6 +450,7 @@ cudaEventCreateWithFlags (cudaEvent_t *event, unsigned int flags)
   *event = nullptr;
   BEGIN_CALL ();
   *event = new OnHostEvent{};
+  objects++;
   (*event)->timing = (flags & cudaEventDisableTiming) == 0;
   (*event)->time = std::make_shared<double> (0.0);
   return cudaSuccess;
@@ -421,6 +459,7 @@ cudaEventCreateWithFlags (cudaEvent_t *event, unsigned int flags)
 cudaError_t
 cudaEventDestroy (cudaEvent_t event)
 {
+  objects--;
   delete event;
   return cudaSuccess;
 }
@@ -530,13 +569,14 @@ cudaStreamEndCapture (cudaStream_t stream, cudaGraph_t *graph)
         each->frontier.clear ();
       }
   capturing = nullptr;
-  const cudaError_t begun = begin_call ();
+  const cudaError_t begun = begin_call (__func__);
   if (!joined || begun != cudaSuccess)
     {
       delete captured;
       return begun != cudaSuccess ? begun : cudaErrorStreamCaptureUnjoined;
     }
   *graph = captured;
+  objects++;
   return cudaSuccess;
 }
 
@@ -546,6 +586,7 @@ cudaGraphInstantiate (cudaGraphExec_t *executable, cudaGraph_t graph, unsigned l
   *executable = nullptr;
   BEGIN_CALL ();
   *executable = new OnHostGraph (*graph);
+  objects++;
   return cudaSuccess;
 }
 
@@ -565,6 +606,7 @@ cudaGraphGetNodes (cudaGraph_t graph, void *, size_t *n_nodes)
 cudaError_t
 cudaGraphDestroy (cudaGraph_t graph)
 {
+  objects--;
   delete graph;
   return cudaSuccess;
 }
@@ -575,6 +617,7 @@ cudaGraphExecDestroy (cudaGraphExec_t executable)
 {
   Lock locked (lock);
   finish ([] { return outstanding.empty (); });
+  objects--;
   delete executable;
   return cudaSuccess;
 }

@@ -22,6 +22,31 @@ const SwittiKernels *switti_kernels_cuda_shuffled (uint64_t seed);
 bool switti_cuda_on_host_capture (SwittiKernelContext *context);
 bool switti_cuda_on_host_replay (SwittiKernelContext *context);
 
+/* The same, but convolutions, group norms and attention are the CPU's, enqueued as launches are. */
+const SwittiKernels *switti_kernels_cuda_quick (uint64_t seed);
+
+/* -- what the runtime below the table does: for tests of errors and of the order of things --------------------- */
+
+/* The order of threads, and of what streams and graphs leave open, from now on. */
+void switti_cuda_on_host_set_seed (uint64_t seed);
+
+/* The call'th call of the runtime from now on (0 for the next) that can fail does: it says that there is no memory, or
+ * that the device failed. -1: none does. */
+void switti_cuda_on_host_fail_call (int64_t call, bool out_of_memory);
+/* The function of the runtime that was made to fail; "" where none has been since. */
+const char *switti_cuda_on_host_failed_call (void);
+/* Calls so far that can fail. */
+int64_t switti_cuda_on_host_n_calls (void);
+
+/* Bytes of device memory in use; and streams, events, graphs and pinned buffers. */
+size_t switti_cuda_on_host_allocated (void);
+size_t switti_cuda_on_host_n_objects (void);
+/* What the device has, 8 GiB at first. */
+void switti_cuda_on_host_set_memory (size_t bytes);
+
+/* Whether kernels do nothing, which leaves the calls of the runtime as they are. */
+void switti_cuda_on_host_set_dry (bool dry);
+
 #ifdef __cplusplus
 }
 #endif

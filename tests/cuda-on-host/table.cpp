@@ -49,3 +49,51 @@ switti_cuda_on_host_replay (SwittiKernelContext *context)
     cudaGraphExecDestroy (executable);
   return launched;
 }
+
+void
+switti_cuda_on_host_set_seed (uint64_t seed)
+{
+  cuda_on_host::set_seed (seed);
+}
+
+void
+switti_cuda_on_host_fail_call (int64_t call, bool out_of_memory)
+{
+  cuda_on_host::fail_call (call, out_of_memory ? cudaErrorMemoryAllocation : cudaErrorLaunchFailure);
+}
+
+const char *
+switti_cuda_on_host_failed_call (void)
+{
+  return cuda_on_host::last_failed_call ();
+}
+
+int64_t
+switti_cuda_on_host_n_calls (void)
+{
+  return cuda_on_host::n_calls ();
+}
+
+size_t
+switti_cuda_on_host_allocated (void)
+{
+  return cuda_on_host::allocated_device_memory ();
+}
+
+size_t
+switti_cuda_on_host_n_objects (void)
+{
+  return cuda_on_host::live_objects ();
+}
+
+void
+switti_cuda_on_host_set_memory (size_t bytes)
+{
+  cuda_on_host::set_device_memory (bytes);
+}
+
+void
+switti_cuda_on_host_set_dry (bool dry)
+{
+  cuda_on_host::set_dry (dry);
+}

@@ -1,0 +1,291 @@
+/* test-generation.c - whole generations on host CUDA: launches, graphs, the order of things, faults
+ *
+ * SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The smallest model that has every part. The first generation of a generator runs as it is, the second records the
+ * scales' graphs, and every later one replays them.
+ */
+#include "switti-bundle-private.h"
+#include "switti-device-private.h"
+#include "switti-error.h"
+#include "switti-generator-private.h"
+#include "table-on-host.h"
+
+#include <string.h>
+
+#define N_SHUFFLES 50
+
+static const char *const tiny = "depth=1,width=32,heads=2,scales=1-2,ch=32,vocab=16,latent=4,context=40,pooled=24,clip=small";
+static const char *const tiny_ar
+  = "depth=1,width=32,heads=2,scales=1-2,ch=32,vocab=16,latent=4,context=40,pooled=24,clip=small,ar";
+
+/* -- a generator and what it paints ---------------------------------------------------------------------------- */
+
+static SwittiDevice *
+open_device (guint64 seed)
+{
+  const SwittiKernelOptions options = { 0 };
+  g_autoptr (GError) error = NULL;
+  SwittiDevice *device
+    = switti_device_new_for_kernels ("cuda:0", switti_kernels_cuda_quick (seed), &options, &error);
+
+  g_assert_no_error (error);
+  return device;
+}
+
+static SwittiBundle *
+make_bundle (const char *specification)
+{
+  g_autoptr (GError) error = NULL;
+  SwittiBundle *bundle = switti_bundle_new_synthetic (specification, SWITTI_DTYPE_F32, &error);
+
+  g_assert_no_error (error);
+  return bundle;
+}
+
+static SwittiGenerator *
+load (SwittiBundle *bundle, SwittiDevice *device)
+{
+  g_autoptr (GError) error = NULL;
+  SwittiGenerator *generator = switti_generator_new (bundle, device, SWITTI_PRECISION_F32, NULL, &error);
+
+  g_assert_no_error (error);
+  return generator;
+}
+
+/* Guidance at every scale, so that the null prompt runs; drawn the smooth way at the last one. */
+static SwittiRequest *
+make_request (SwittiBundle *bundle, const char *prompt, guint64 seed, double guidance)
+{
+  SwittiRequest *request = switti_request_new (bundle);
+
+  g_object_set (request, "prompt", prompt, "seed", seed, "guidance", guidance, "guidance-start", 0, "guidance-end", 2,
+                "smooth", TRUE, "smooth-start", 1, "top-k", 5, NULL);
+  return request;
+}
+
+/* Codes and pixels of all pictures, previews first. */
+static GByteArray *
+paint (SwittiGenerator *generator, SwittiRequest *request, GError **error)
+{
+  g_autoptr (GPtrArray) images = switti_generator_generate (generator, request, NULL, NULL, NULL, error);
+  GByteArray *bytes = g_byte_array_new ();
+
+  for (guint i = 0; images != NULL && i < images->len; i++)
+    {
+      SwittiImage *image = g_ptr_array_index (images, i);
+      GBytes *parts[] = { switti_image_get_codes (image), switti_image_get_pixels (image) };
+
+      for (guint j = 0; j < G_N_ELEMENTS (parts); j++)
+        g_byte_array_append (bytes, g_bytes_get_data (parts[j], NULL), (guint) g_bytes_get_size (parts[j]));
+    }
+  return bytes;
+}
+
+static GByteArray *
+paint_well (SwittiGenerator *generator, SwittiRequest *request)
+{
+  g_autoptr (GError) error = NULL;
+  GByteArray *bytes = paint (generator, request, &error);
+
+  g_assert_no_error (error);
+  return bytes;
+}
+
+static void
+assert_same (const GByteArray *got, const GByteArray *expected)
+{
+  g_assert_cmpmem (got->data, got->len, expected->data, expected->len);
+}
+
+static SwittiKernelLaunches
+count_launches (SwittiDevice *device)
+{
+  SwittiKernelLaunches launches;
+
+  switti_device_get_kernels (device)->count_launches (switti_device_get_context (device), &launches);
+  return launches;
+}
+
+/* -- launches and graphs --------------------------------------------------------------------------------------- */
+
+/* A block: six products of the library, and of ours the norms of queries and keys, attention and the fused residual
+ * passes, twice, SwiGLU, and the residual pass behind it. */
+static void
+test_launches (void)
+{
+  g_autoptr (SwittiDevice) device = open_device (1);
+  g_autoptr (SwittiBundle) bundle = make_bundle (tiny);
+  g_autoptr (SwittiGenerator) generator = load (bundle, device);
+  g_autoptr (SwittiRequest) request = make_request (bundle, "a cat", 1, 3);
+  g_autoptr (GByteArray) eager = paint_well (generator, request);
+  const SwittiTimings *timings = switti_generator_get_timings (generator);
+  SwittiKernelLaunches once = count_launches (device), twice, thrice;
+
+  g_test_message ("a block and scale: %d kernels and %d products", timings->block_kernels, timings->block_products);
+  g_assert_cmpint (timings->block_kernels, >, 0);
+  g_assert_cmpint (timings->block_kernels, <=, 8);
+  g_assert_cmpint (timings->block_products, ==, 6);
+  g_assert_cmpuint (once.graphs, ==, 0);
+
+  g_autoptr (GByteArray) recorded = paint_well (generator, request);
+  twice = count_launches (device);
+  g_assert_cmpuint (twice.graphs, ==, 2);
+  g_autoptr (GByteArray) replayed = paint_well (generator, request);
+  thrice = count_launches (device);
+  g_assert_cmpuint (thrice.graphs, ==, 4);
+  /* What is replayed is counted as if it had been launched. */
+  g_assert_cmpuint (thrice.kernels - twice.kernels, ==, twice.kernels - once.kernels);
+  g_assert_cmpuint (thrice.products - twice.products, ==, twice.products - once.products);
+  assert_same (recorded, eager);
+  assert_same (replayed, eager);
+}
+
+/* What a recorded graph reads has changed: seed, prompt, guidance. */
+static void
+test_graphs_follow (gconstpointer specification)
+{
+  g_autoptr (SwittiDevice) device = open_device (2);
+  g_autoptr (SwittiBundle) bundle = make_bundle (specification);
+  g_autoptr (SwittiGenerator) generator = load (bundle, device);
+  const struct
+  {
+    const char *prompt;
+    guint64 seed;
+    double guidance;
+  } wishes[] = { { "a cat", 1, 3 }, { "a cat", 2, 3 }, { "the moon behind a tree", 2, 3 },
+                 { "the moon behind a tree", 2, 7 } };
+  g_autoptr (SwittiRequest) warm_up = make_request (bundle, "a dog", 9, 4);
+  g_autoptr (GByteArray) first = paint_well (generator, warm_up);
+  g_autoptr (GByteArray) second = paint_well (generator, warm_up);
+
+  assert_same (second, first);
+  for (guint i = 0; i < G_N_ELEMENTS (wishes); i++)
+    {
+      guint64 graphs = count_launches (device).graphs;
+      g_autoptr (SwittiRequest) request
+        = make_request (bundle, wishes[i].prompt, wishes[i].seed, wishes[i].guidance);
+      g_autoptr (SwittiGenerator) fresh = load (bundle, device);
+      g_autoptr (GByteArray) expected = paint_well (fresh, request);
+      g_autoptr (GByteArray) replayed = paint_well (generator, request);
+
+      assert_same (replayed, expected);
+      g_assert_cmpuint (count_launches (device).graphs, ==, graphs + 2);
+    }
+}
+
+/* -- the order of things --------------------------------------------------------------------------------------- */
+
+static void
+on_preview (int image_index, int scale, SwittiImage *image, gpointer data)
+{
+  GByteArray *bytes = data;
+  GBytes *pixels = switti_image_get_pixels (image);
+
+  g_byte_array_append (bytes, g_bytes_get_data (pixels, NULL), (guint) g_bytes_get_size (pixels));
+}
+
+/* Streams, graphs and threads in 50 orders that their dependencies allow, with previews on a stream of their own: the
+ * same bits. */
+static void
+test_shuffles (void)
+{
+  g_autoptr (SwittiDevice) device = open_device (3);
+  g_autoptr (SwittiBundle) bundle = make_bundle (tiny);
+  g_autoptr (SwittiGenerator) generator = load (bundle, device);
+  g_autoptr (SwittiRequest) request = make_request (bundle, "a cat", 5, 3);
+  g_autoptr (GByteArray) expected = NULL;
+  g_autoptr (GByteArray) expected_previews = NULL;
+
+  for (guint64 seed = 0; seed < N_SHUFFLES; seed++)
+    {
+      g_autoptr (GByteArray) previews = g_byte_array_new ();
+      g_autoptr (GByteArray) painted = NULL;
+
+      switti_cuda_on_host_set_seed (100 + seed);
+      switti_generator_set_preview (generator, on_preview, previews, NULL, NULL, 0);
+      painted = paint_well (generator, request);
+      if (seed == 0)
+        {
+          expected = g_steal_pointer (&painted);
+          expected_previews = g_steal_pointer (&previews);
+          continue;
+        }
+      assert_same (painted, expected);
+      assert_same (previews, expected_previews);
+    }
+  g_assert_cmpuint (count_launches (device).graphs, ==, 2 * (N_SHUFFLES - 1));
+}
+
+/* -- faults ---------------------------------------------------------------------------------------------------- */
+
+static void
+assert_one_sentence (const GError *error)
+{
+  g_assert_nonnull (error);
+  g_assert_true (g_error_matches (error, SWITTI_ERROR, SWITTI_ERROR_OUT_OF_MEMORY)
+                 || g_error_matches (error, SWITTI_ERROR, SWITTI_ERROR_DEVICE));
+  g_assert_cmpuint (strlen (error->message), >, 20);
+  g_assert_null (strchr (error->message, '\n'));
+}
+
+/* Opens the device, loads the model, paints twice (as it is, and recording graphs) and lets all go, with the call'th
+ * call of the runtime failing. FALSE where none of them was the call'th. */
+static gboolean
+live_with_fault (SwittiBundle *bundle, SwittiRequest *request, gint64 call, gboolean out_of_memory)
+{
+  const SwittiKernelOptions options = { 0 };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SwittiDevice) device = NULL;
+  g_autoptr (SwittiGenerator) generator = NULL;
+  gint64 first = switti_cuda_on_host_n_calls ();
+  const char *failed;
+
+  switti_cuda_on_host_fail_call (call, out_of_memory);
+  device = switti_device_new_for_kernels ("cuda:0", switti_kernels_cuda_quick (1), &options, &error);
+  if (device != NULL)
+    generator = switti_generator_new (bundle, device, SWITTI_PRECISION_F32, NULL, &error);
+  for (int i = 0; i < 2 && generator != NULL && error == NULL; i++)
+    g_byte_array_unref (paint (generator, request, &error));
+  failed = switti_cuda_on_host_failed_call ();
+  if (error != NULL)
+    assert_one_sentence (error);
+  else if (failed[0] != '\0' && !g_str_equal (failed, "cudaGetDeviceProperties")
+           && !g_str_equal (failed, "cudaMemGetInfo"))
+    g_error ("%s failed, call %" G_GINT64_FORMAT ", and nobody said so", failed, call);
+  return switti_cuda_on_host_n_calls () - first > call;
+}
+
+/* Every call of a whole life fails once. Kernels do nothing meanwhile, which changes no call. */
+static void
+test_every_call (gconstpointer out_of_memory)
+{
+  g_autoptr (SwittiBundle) bundle = make_bundle (tiny);
+  g_autoptr (SwittiRequest) request = make_request (bundle, "a cat", 1, 3);
+  gint64 call = 0;
+
+  switti_cuda_on_host_set_dry (TRUE);
+  while (live_with_fault (bundle, request, call, GPOINTER_TO_INT (out_of_memory)))
+    {
+      g_assert_cmpuint (switti_cuda_on_host_allocated (), ==, 0);
+      g_assert_cmpuint (switti_cuda_on_host_n_objects (), ==, 0);
+      call++;
+    }
+  switti_cuda_on_host_fail_call (-1, FALSE);
+  switti_cuda_on_host_set_dry (FALSE);
+  g_test_message ("%" G_GINT64_FORMAT " calls", call);
+  g_assert_cmpint (call, >, 100);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/generation/launches", test_launches);
+  g_test_add_data_func ("/generation/graphs-follow/nar", tiny, test_graphs_follow);
+  g_test_add_data_func ("/generation/graphs-follow/ar", tiny_ar, test_graphs_follow);
+  g_test_add_func ("/generation/shuffles", test_shuffles);
+  g_test_add_data_func ("/generation/faults/out-of-memory", GINT_TO_POINTER (TRUE), test_every_call);
+  g_test_add_data_func ("/generation/faults/device", GINT_TO_POINTER (FALSE), test_every_call);
+  return g_test_run ();
+}
