@@ -271,6 +271,17 @@ report_times (Bench *self, JsonObject *object)
   report_shares (self, object, conditions + transformer, vae);
 }
 
+/* What a block of the transformer launches at a scale: the library's products and kernels of ours. */
+static void
+report_launches (Bench *self, JsonObject *object)
+{
+  JsonObject *launches = json_object_new ();
+
+  json_object_set_int_member (launches, "kernels", self->runs[0].block_kernels);
+  json_object_set_int_member (launches, "products", self->runs[0].block_products);
+  json_object_set_object_member (object, "launches_per_block", launches);
+}
+
 static void
 print_report (Bench *self)
 {
@@ -288,6 +299,7 @@ print_report (Bench *self)
   json_object_set_int_member (object, "runs", self->n_runs);
   json_object_set_int_member (object, "warmup", self->n_warmup);
   report_times (self, object);
+  report_launches (self, object);
   json_object_set_int_member (object, "peak_bytes", (gint64) switti_device_get_peak_bytes (self->device));
   json_object_set_int_member (object, "peak_resident_bytes", (gint64) usage.ru_maxrss * 1024);
   json_object_set_array_member (object, "profile", cli_report_profile (self->profile));

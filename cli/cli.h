@@ -76,6 +76,9 @@ void cli_runtime_clear (CliRuntime *self);
 /* "auto", "f32" or "bf16" to a SwittiPrecision. */
 gboolean cli_parse_precision (const char *text, int *precision, GError **error);
 
+/* "auto" or "low" to a SwittiMemory. */
+gboolean cli_parse_memory (const char *text, int *memory, GError **error);
+
 /* -- work that a signal can cancel (worker.c) ---------------------------------------------------------------- */
 
 /* FALSE with error set when it failed or was cancelled. */

@@ -29,7 +29,8 @@ typedef struct
   gboolean json;
   char **positional;
 
-  int precision;
+  char *memory;
+  int precision, memory_mode;
   char *recipe; /* JSON */
   SwittiBundle *bundle;
   SwittiDevice *device;
@@ -50,6 +51,7 @@ generate_clear (Generate *self)
   g_free (self->output);
   g_free (self->preview_dir);
   g_free (self->lora);
+  g_free (self->memory);
   g_free (self->recipe);
   g_strfreev (self->positional);
   g_clear_object (&self->generator);
@@ -293,7 +295,8 @@ open_model (Generate *self, GError **error)
 static gboolean
 prepare (Generate *self, GCancellable *cancellable, GError **error)
 {
-  if (!cli_parse_precision (self->runtime.dtype, &self->precision, error) || !load_recipe (self, error))
+  if (!cli_parse_precision (self->runtime.dtype, &self->precision, error)
+      || !cli_parse_memory (self->memory, &self->memory_mode, error) || !load_recipe (self, error))
     return FALSE;
   take_runtime_from_recipe (self);
   if (!open_model (self, error) || !make_request (self, error) || !check_output (self, error))
@@ -315,8 +318,8 @@ paint (GCancellable *cancellable, gpointer data, GError **error)
   if (!prepare (self, cancellable, error))
     return FALSE;
   cli_progress_show (0, _ ("Loading the model"));
-  self->generator = switti_generator_new (self->bundle, self->device, (SwittiPrecision) self->precision, cancellable,
-                                          error);
+  self->generator = switti_generator_new_with_memory (self->bundle, self->device, (SwittiPrecision) self->precision,
+                                                      (SwittiMemory) self->memory_mode, cancellable, error);
   if (self->generator == NULL
       || !cli_start_prepare (&self->start, self->generator, self->request, cancellable, error))
     return FALSE;
@@ -380,6 +383,8 @@ parse (Generate *self, char ***argv)
     { "json", 0, 0, G_OPTION_ARG_NONE, &self->json, N_ ("Say on standard output what was made, as JSON"), NULL },
     { "device", 0, 0, G_OPTION_ARG_STRING, &self->runtime.device, N_ ("auto, cpu, cuda or cuda:N"), N_ ("DEVICE") },
     { "dtype", 0, 0, G_OPTION_ARG_STRING, &self->runtime.dtype, N_ ("auto, f32 or bf16"), N_ ("TYPE") },
+    { "memory", 0, 0, G_OPTION_ARG_STRING, &self->memory, N_ ("auto, or low for a GPU of little memory"),
+      N_ ("MODE") },
     { "threads", 0, 0, G_OPTION_ARG_INT, &self->runtime.n_threads, N_ ("Threads of the processor; 0: all"), N_ ("N") },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->positional, NULL, NULL },
     { NULL },

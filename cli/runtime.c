@@ -34,3 +34,18 @@ cli_parse_precision (const char *text, int *precision, GError **error)
     }
   return TRUE;
 }
+
+gboolean
+cli_parse_memory (const char *text, int *memory, GError **error)
+{
+  if (text == NULL || g_str_equal (text, "auto"))
+    *memory = SWITTI_MEMORY_AUTO;
+  else if (g_str_equal (text, "low"))
+    *memory = SWITTI_MEMORY_LOW;
+  else
+    {
+      g_set_error (error, SWITTI_ERROR, SWITTI_ERROR_ARGUMENT, _ ("--memory takes auto or low, not “%s”."), text);
+      return FALSE;
+    }
+  return TRUE;
+}

@@ -55,7 +55,8 @@ encode (Encoding *self, const guint8 *rgb, GCancellable *cancellable, GError **e
                             error)
          && switti_pyramid_encode (space->pyramid, 1, self->latent, codes, error)
          && switti_vae_decode (self->engine->vae, 1, (int) self->latent_side,
-                               switti_pyramid_get_f_hat (space->pyramid), NULL, space->decodings[0].rgb, cancellable, error);
+                               switti_pyramid_get_f_hat (space->pyramid), NULL, space->decodings[0].rgb,
+                               cancellable, error);
 }
 
 static gboolean

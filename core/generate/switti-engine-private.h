@@ -10,6 +10,7 @@
 #include "switti-bundle-private.h"
 #include "switti-decoding-private.h"
 #include "switti-device-private.h"
+#include "switti-generator.h"
 #include "switti-pyramid-private.h"
 #include "switti-text-encoder-private.h"
 #include "switti-transformer-private.h"
@@ -44,14 +45,16 @@ typedef struct
   SwittiBundle *bundle;
   const SwittiBundleParts *parts; /* bundle's */
   SwittiDtype dtype;
+  gboolean low; /* the text encoders go when they are not needed; the transformer is streamed where that saves memory */
   SwittiTransformer *transformer;
   SwittiVae *vae;
-  SwittiTextEncoder *text[2];
+  SwittiTextEncoder *text[2]; /* NULL where they are not needed now */
   SwittiSpace space;
 } SwittiEngine;
 
-/* Loads all parts. Thread: the one that has the device's turn, for all functions here. */
-SwittiEngine *switti_engine_new (SwittiBundle *bundle, SwittiDevice *device, SwittiDtype dtype,
+/* Loads the parts: all, or with SWITTI_MEMORY_LOW, or where all do not fit, those that have to stay. Thread: the one
+ * that has the device's turn, for all functions here. */
+SwittiEngine *switti_engine_new (SwittiBundle *bundle, SwittiDevice *device, SwittiDtype dtype, SwittiMemory memory,
                                  GCancellable *cancellable, GError **error);
 void switti_engine_free (SwittiEngine *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiEngine, switti_engine_free)
@@ -62,6 +65,9 @@ gboolean switti_engine_reserve (SwittiEngine *self, int batch, int n_conditions,
 
 /* Images at once that are worth it and fit: at most `wanted`. */
 int switti_engine_choose_batch (SwittiEngine *self, int wanted);
+
+/* The prompts are encoded: at low memory the encoders go. */
+void switti_engine_release_text (SwittiEngine *self);
 
 /* Text features of n prompts into the conditions from `first` on; ids (n, T), host. */
 gboolean switti_engine_encode_text (SwittiEngine *self, int first, int n, const gint32 *const ids[2],

@@ -5,6 +5,7 @@
 #include "switti-engine-private.h"
 
 #include "switti-error.h"
+#include "switti-memory-private.h"
 
 #include <glib/gi18n-lib.h>
 
@@ -50,12 +51,14 @@ check_parts (SwittiBundle *bundle, GError **error)
 }
 
 static gboolean
-load (SwittiEngine *self, GCancellable *cancellable, GError **error)
+load_text (SwittiEngine *self, GCancellable *cancellable, GError **error)
 {
   const SwittiBundleParts *parts = self->parts;
 
   for (int i = 0; i < 2; i++)
     {
+      if (self->text[i] != NULL)
+        continue;
       if (g_cancellable_set_error_if_cancelled (cancellable, error))
         return FALSE;
       self->text[i] = switti_text_encoder_new (self->device, &parts->text[i], parts->text_weights[i], self->dtype,
@@ -63,10 +66,39 @@ load (SwittiEngine *self, GCancellable *cancellable, GError **error)
       if (self->text[i] == NULL)
         return FALSE;
     }
+  return TRUE;
+}
+
+void
+switti_engine_release_text (SwittiEngine *self)
+{
+  for (int i = 0; self->low && i < 2; i++)
+    g_clear_pointer (&self->text[i], switti_text_encoder_free);
+}
+
+/* Host memory is not saved by streaming: there the packed blocks are copies of what is mapped, and packing them anew at
+ * each scale would take longer than the scale. */
+static SwittiTransformer *
+new_transformer (SwittiEngine *self, GError **error)
+{
+  const SwittiBundleParts *parts = self->parts;
+
+  if (self->low && switti_device_is_asynchronous (self->device))
+    return switti_transformer_new_streamed (self->device, &parts->transformer, parts->transformer_weights,
+                                            self->dtype, error);
+  return switti_transformer_new (self->device, &parts->transformer, parts->transformer_weights, self->dtype, error);
+}
+
+static gboolean
+load (SwittiEngine *self, GCancellable *cancellable, GError **error)
+{
+  const SwittiBundleParts *parts = self->parts;
+
+  if (!self->low && !load_text (self, cancellable, error))
+    return FALSE;
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
-  self->transformer = switti_transformer_new (self->device, &parts->transformer, parts->transformer_weights,
-                                              self->dtype, error);
+  self->transformer = new_transformer (self, error);
   if (self->transformer == NULL || g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
   self->vae = switti_vae_new (self->device, &parts->vae, parts->vae_weights, self->dtype, error);
@@ -74,8 +106,8 @@ load (SwittiEngine *self, GCancellable *cancellable, GError **error)
 }
 
 SwittiEngine *
-switti_engine_new (SwittiBundle *bundle, SwittiDevice *device, SwittiDtype dtype, GCancellable *cancellable,
-                   GError **error)
+switti_engine_new (SwittiBundle *bundle, SwittiDevice *device, SwittiDtype dtype, SwittiMemory memory,
+                   GCancellable *cancellable, GError **error)
 {
   g_autoptr (SwittiEngine) self = g_new0 (SwittiEngine, 1);
 
@@ -83,6 +115,10 @@ switti_engine_new (SwittiBundle *bundle, SwittiDevice *device, SwittiDtype dtype
   self->bundle = g_object_ref (bundle);
   self->parts = switti_bundle_get_parts (bundle);
   self->dtype = dtype;
+  /* The CPU's memory is lent by the system, which has its own means. */
+  self->low = memory == SWITTI_MEMORY_LOW
+              || (switti_device_is_asynchronous (device)
+                  && switti_memory_estimate (self->parts, dtype, 1, FALSE) > switti_device_get_free_memory (device));
   if (!check_parts (bundle, error) || !load (self, cancellable, error))
     return NULL;
   return g_steal_pointer (&self);
@@ -219,6 +255,8 @@ switti_engine_encode_text (SwittiEngine *self, int first, int n, const gint32 *c
   float *context = switti_transformer_run_get_context (self->space.run);
   float *pooled = switti_transformer_run_get_pooled (self->space.run);
 
+  if (!load_text (self, NULL, error))
+    return FALSE;
   for (int done = 0; done < n; done += TEXT_BATCH)
     {
       int batch = MIN (TEXT_BATCH, n - done);

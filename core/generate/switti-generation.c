@@ -149,7 +149,10 @@ set_conditions (SwittiGeneration *self, GError **error)
   if (shared && self->first > 0)
     return TRUE;
   self->n_conditions = n_prompts + (self->needs_null ? 1 : 0);
-  if (!encode_prompts (self, first_prompt, n_prompts, error) || !lap (self, &self->timings->text, error))
+  if (!encode_prompts (self, first_prompt, n_prompts, error))
+    return FALSE;
+  switti_engine_release_text (self->engine);
+  if (!lap (self, &self->timings->text, error))
     return FALSE;
   memcpy (n_valid, prompts->n_valid[1] + first_prompt, sizeof (int) * (gsize) n_prompts);
   n_valid[n_prompts] = prompts->null_valid[1];

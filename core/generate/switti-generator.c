@@ -76,6 +76,13 @@ SwittiGenerator *
 switti_generator_new (SwittiBundle *bundle, SwittiDevice *device, SwittiPrecision precision, GCancellable *cancellable,
                       GError **error)
 {
+  return switti_generator_new_with_memory (bundle, device, precision, SWITTI_MEMORY_AUTO, cancellable, error);
+}
+
+SwittiGenerator *
+switti_generator_new_with_memory (SwittiBundle *bundle, SwittiDevice *device, SwittiPrecision precision,
+                                  SwittiMemory memory, GCancellable *cancellable, GError **error)
+{
   g_autoptr (SwittiGenerator) self = NULL;
   SwittiDtype dtype;
 
@@ -93,7 +100,7 @@ switti_generator_new (SwittiBundle *bundle, SwittiDevice *device, SwittiPrecisio
   self->precision = precision;
   if (!switti_turn_take (device, cancellable, error))
     return NULL;
-  self->engine = switti_engine_new (bundle, device, dtype, cancellable, error);
+  self->engine = switti_engine_new (bundle, device, dtype, memory, cancellable, error);
   switti_turn_give (device);
   return self->engine ? g_steal_pointer (&self) : NULL;
 }

@@ -26,6 +26,19 @@ typedef enum
   SWITTI_PRECISION_BF16,
 } SwittiPrecision;
 
+/**
+ * SwittiMemory:
+ * @SWITTI_MEMORY_AUTO: all of the model stays on the device where it fits, and as with %SWITTI_MEMORY_LOW otherwise
+ * @SWITTI_MEMORY_LOW: text encoders are loaded for each prompt; on a GPU the transformer's blocks come one by one
+ *
+ * How much of the device's memory a generator takes. The pictures are the same.
+ */
+typedef enum
+{
+  SWITTI_MEMORY_AUTO,
+  SWITTI_MEMORY_LOW,
+} SwittiMemory;
+
 #define SWITTI_TYPE_GENERATOR (switti_generator_get_type ())
 SWITTI_AVAILABLE
 G_DECLARE_FINAL_TYPE (SwittiGenerator, switti_generator, SWITTI, GENERATOR, GObject)
@@ -66,6 +79,24 @@ typedef void (*SwittiPreviewFunc) (int image_index, int scale, SwittiImage *imag
 SWITTI_AVAILABLE
 SwittiGenerator *switti_generator_new (SwittiBundle *bundle, SwittiDevice *device, SwittiPrecision precision,
                                        GCancellable *cancellable, GError **error);
+
+/**
+ * switti_generator_new_with_memory:
+ * @bundle: the model
+ * @device: where to run
+ * @precision: what to compute in
+ * @memory: how much memory to take
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * As [ctor@Generator.new], which takes %SWITTI_MEMORY_AUTO.
+ *
+ * Returns: (transfer full): a generator, or %NULL with @error set
+ */
+SWITTI_AVAILABLE
+SwittiGenerator *switti_generator_new_with_memory (SwittiBundle *bundle, SwittiDevice *device,
+                                                   SwittiPrecision precision, SwittiMemory memory,
+                                                   GCancellable *cancellable, GError **error);
 
 /**
  * switti_generator_get_bundle:

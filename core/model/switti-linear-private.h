@@ -31,6 +31,15 @@ gboolean switti_linear_load (SwittiLinear *self, SwittiDevice *device, SwittiWei
                              gint64 k, gboolean has_bias, const SwittiLinearPart *parts, int n_parts, GError **error);
 void switti_linear_clear (SwittiLinear *self, SwittiDevice *device);
 
+/* The same without the weight: packed stays NULL, and is the caller's to set to memory of _packed_bytes() that _pack()
+ * has filled. */
+gboolean switti_linear_describe (SwittiLinear *self, SwittiDevice *device, SwittiWeights *weights, SwittiDtype dtype,
+                                 gint64 k, gboolean has_bias, const SwittiLinearPart *parts, int n_parts,
+                                 GError **error);
+gsize switti_linear_packed_bytes (const SwittiLinear *self, SwittiDevice *device);
+gboolean switti_linear_pack (const SwittiLinear *self, SwittiDevice *device, SwittiWeights *weights,
+                             const SwittiLinearPart *parts, int n_parts, void *packed, GError **error);
+
 /* A plan for m dense rows of a_dtype, row_group of them an image, to dense rows of d_dtype. NULL on failure. */
 SwittiGemmPlan *switti_linear_plan (const SwittiLinear *self, SwittiDevice *device, gint64 m, gint64 row_group,
                                     SwittiDtype a_dtype, SwittiDtype d_dtype, SwittiActivation activation,

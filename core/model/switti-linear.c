@@ -66,35 +66,72 @@ stack_parts (SwittiWeights *weights, gint64 n, gint64 k, const SwittiLinearPart 
   return TRUE;
 }
 
+/* The weight as gemm_pack() takes it: a tensor as it is stored, or parts one under another. */
+typedef struct
+{
+  SwittiHostTensor tensor;
+  gpointer stacked;
+  SwittiDtype dtype;
+  const void *data;
+} Source;
+
+static void
+source_clear (Source *source)
+{
+  switti_host_tensor_clear (&source->tensor);
+  g_free (source->stacked);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Source, source_clear)
+
+static gboolean
+open_source (const SwittiLinear *self, SwittiWeights *weights, const SwittiLinearPart *parts, int n_parts,
+             Source *source, GError **error)
+{
+  if (n_parts == 1 && !get_part (weights, &parts[0], self->k, &source->tensor, error))
+    return FALSE;
+  if (n_parts == 1 && is_packable (source->tensor.tensor.dtype))
+    {
+      source->dtype = source->tensor.tensor.dtype;
+      source->data = source->tensor.tensor.data;
+      return TRUE;
+    }
+  if (!stack_parts (weights, self->n, self->k, parts, n_parts, &source->dtype, &source->stacked, error))
+    return FALSE;
+  source->data = source->stacked;
+  return TRUE;
+}
+
+gsize
+switti_linear_packed_bytes (const SwittiLinear *self, SwittiDevice *device)
+{
+  return switti_device_get_kernels (device)->gemm_packed_bytes (switti_device_get_context (device), self->n, self->k,
+                                                                self->dtype);
+}
+
+gboolean
+switti_linear_pack (const SwittiLinear *self, SwittiDevice *device, SwittiWeights *weights,
+                    const SwittiLinearPart *parts, int n_parts, void *packed, GError **error)
+{
+  g_auto (Source) source = { 0 };
+
+  if (!open_source (self, weights, parts, n_parts, &source, error))
+    return FALSE;
+  SWITTI_RUN (device, gemm_pack, self->n, self->k, self->dtype, source.dtype, source.data, self->k, packed);
+  return TRUE;
+}
+
 static gboolean
 load_weight (SwittiLinear *self, SwittiDevice *device, SwittiWeights *weights, const SwittiLinearPart *parts,
              int n_parts, GError **error)
 {
-  const SwittiKernels *kernels = switti_device_get_kernels (device);
-  SwittiKernelContext *context = switti_device_get_context (device);
-  g_auto (SwittiHostTensor) tensor = { 0 };
-  g_autofree gpointer stacked = NULL;
-  SwittiDtype src_dtype = SWITTI_DTYPE_F32;
-  const void *src;
+  g_auto (Source) source = { 0 };
 
-  if (n_parts == 1 && !get_part (weights, &parts[0], self->k, &tensor, error))
+  if (!open_source (self, weights, parts, n_parts, &source, error))
     return FALSE;
-  if (n_parts == 1 && is_packable (tensor.tensor.dtype))
-    {
-      src_dtype = tensor.tensor.dtype;
-      src = tensor.tensor.data;
-    }
-  else
-    {
-      if (!stack_parts (weights, self->n, self->k, parts, n_parts, &src_dtype, &stacked, error))
-        return FALSE;
-      src = stacked;
-    }
-  self->packed = switti_device_alloc (device, kernels->gemm_packed_bytes (context, self->n, self->k, self->dtype),
-                                      parts[0].name, error);
+  self->packed = switti_device_alloc (device, switti_linear_packed_bytes (self, device), parts[0].name, error);
   if (self->packed == NULL)
     return FALSE;
-  SWITTI_RUN (device, gemm_pack, self->n, self->k, self->dtype, src_dtype, src, self->k, self->packed);
+  SWITTI_RUN (device, gemm_pack, self->n, self->k, self->dtype, source.dtype, source.data, self->k, self->packed);
   return TRUE;
 }
 
@@ -115,6 +152,16 @@ load_bias (SwittiLinear *self, SwittiDevice *device, SwittiWeights *weights, con
     }
   self->bias = switti_device_upload_f32 (device, bias, (gsize) self->n, parts[0].name, error);
   return self->bias != NULL;
+}
+
+gboolean
+switti_linear_describe (SwittiLinear *self, SwittiDevice *device, SwittiWeights *weights, SwittiDtype dtype, gint64 k,
+                        gboolean has_bias, const SwittiLinearPart *parts, int n_parts, GError **error)
+{
+  *self = (SwittiLinear){ .k = k, .dtype = dtype };
+  for (int i = 0; i < n_parts; i++)
+    self->n += parts[i].rows;
+  return !has_bias || load_bias (self, device, weights, parts, n_parts, error);
 }
 
 gboolean

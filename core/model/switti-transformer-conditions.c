@@ -171,7 +171,9 @@ switti_transformer_run_set_conditions (SwittiTransformerRun *run, int n_conditio
   if (model->config.crop_cond && !run_crop_conditioning (run, plans, heights, widths, error))
     return FALSE;
   for (int i = 0; i < model->config.depth; i++)
-    if (!run_block_conditions (run, plans, i, error))
+    if (!switti_transformer_begin_block (model, SWITTI_PASS_CONDITIONS, i, error)
+        || !run_block_conditions (run, plans, i, error)
+        || !switti_transformer_end_block (model, SWITTI_PASS_CONDITIONS, i, error))
       return FALSE;
   SWITTI_RUN (device, silu_condition, n_conditions, model->config.width, run->c, NULL, NULL, model->dtype, run->silu);
   SWITTI_RUN (device, gemm, plans->head_ada_lin, run->silu, model->head_ada_lin.packed, model->head_ada_lin.bias,

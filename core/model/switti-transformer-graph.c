@@ -63,7 +63,7 @@ switti_transformer_run_replay (SwittiTransformerRun *run, int scale, int n_image
   const SwittiKernels *kernels = switti_device_get_kernels (device);
   SwittiScaleGraph *graph = &run->scale_graphs[scale * (run->max_images + 1) + n_images];
 
-  if (!graph->used || !kernels->wants_graphs (switti_device_get_context (device)))
+  if (!graph->used || run->model->stream != NULL || !kernels->wants_graphs (switti_device_get_context (device)))
     {
       graph->used = switti_transformer_run_enqueue (run, scale, n_images, input, logits, error);
       return graph->used;

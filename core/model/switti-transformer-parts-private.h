@@ -55,6 +55,28 @@ typedef struct
   float *crop_scales;          /* (C), or NULL without crop conditioning */
 } SwittiBlock;
 
+/* The two passes over the blocks, which need different matrices. */
+typedef enum
+{
+  SWITTI_PASS_CONDITIONS, /* ada_lin, to_kv: once a prompt */
+  SWITTI_PASS_SCALE,      /* the others: at each scale */
+  SWITTI_N_BLOCK_PASSES
+} SwittiBlockPass;
+
+#define SWITTI_N_BLOCK_MATRICES 8
+
+/* A matrix of a block, made of one or two tensors "blocks.<block>.<name>.weight" one under another. */
+typedef struct
+{
+  SwittiLinear *linear;
+  const char *names[2]; /* the second may be NULL */
+  gint64 rows[2], k;
+  gboolean has_bias;
+  SwittiBlockPass pass;
+} SwittiBlockMatrix;
+
+typedef struct _SwittiBlockStream SwittiBlockStream;
+
 struct _SwittiTransformer
 {
   SwittiDevice *device;
@@ -72,6 +94,7 @@ struct _SwittiTransformer
   float *rope;                  /* (L, d/2, 2), or NULL without */
   float *crop_frequencies;      /* host: crop_embed.weight (C / 8), or NULL */
   SwittiBlock *blocks;          /* depth */
+  SwittiBlockStream *stream;    /* NULL: the blocks' matrices stay on the device */
 };
 
 /* Products of one scale for one number of images. */
@@ -154,7 +177,13 @@ switti_transformer_at (const SwittiTransformer *model, void *base, gint64 index)
 }
 
 /* -- switti-transformer-weights.c -- */
-gboolean switti_transformer_load (SwittiTransformer *self, SwittiWeights *weights, GError **error);
+gboolean switti_transformer_load (SwittiTransformer *self, SwittiWeights *weights, gboolean streamed,
+                                  GError **error);
+void switti_transformer_list_matrices (SwittiTransformer *self, int index,
+                                       SwittiBlockMatrix matrices[SWITTI_N_BLOCK_MATRICES]);
+/* The matrix into device memory of switti_linear_packed_bytes(). */
+gboolean switti_transformer_pack_matrix (SwittiTransformer *self, SwittiWeights *weights, int index,
+                                         const SwittiBlockMatrix *matrix, void *packed, GError **error);
 void switti_transformer_clear (SwittiTransformer *self);
 
 /* -- switti-transformer-graph.c -- */
@@ -165,6 +194,14 @@ void switti_transformer_run_free_graphs (SwittiTransformerRun *run);
 /* -- switti-transformer-run.c -- */
 gboolean switti_transformer_run_enqueue (SwittiTransformerRun *run, int scale, int n_images, const float *input,
                                          float *logits, GError **error);
+
+/* -- switti-transformer-stream.c -- */
+gboolean switti_transformer_stream_open (SwittiTransformer *self, SwittiWeights *weights, GError **error);
+void switti_transformer_stream_free (SwittiBlockStream *stream);
+/* Around the ops of a block: before them its matrices of the pass are there, behind them those of the next begin to
+ * come. */
+gboolean switti_transformer_begin_block (SwittiTransformer *self, SwittiBlockPass pass, int index, GError **error);
+gboolean switti_transformer_end_block (SwittiTransformer *self, SwittiBlockPass pass, int index, GError **error);
 
 /* -- switti-transformer-conditions.c -- */
 gboolean switti_transformer_run_plan_conditions (SwittiTransformerRun *run, int n_conditions, GError **error);

@@ -20,6 +20,10 @@ typedef struct _SwittiTransformerRun SwittiTransformerRun;
  * biases, conditioning and the residual stream are float32. `progress` (nullable) hears of the loaded fraction. */
 SwittiTransformer *switti_transformer_new (SwittiDevice *device, const SwittiTransformerConfig *config,
                                            SwittiWeights *weights, SwittiDtype dtype, GError **error);
+/* The same, but the blocks' matrices stay in `weights` (referenced), and come to the device block by block at each
+ * scale, through two buffers: some 0.2 GB in place of 4.9 GB for the published model, and slower. */
+SwittiTransformer *switti_transformer_new_streamed (SwittiDevice *device, const SwittiTransformerConfig *config,
+                                                    SwittiWeights *weights, SwittiDtype dtype, GError **error);
 void switti_transformer_free (SwittiTransformer *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SwittiTransformer, switti_transformer_free)
 

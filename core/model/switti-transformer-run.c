@@ -607,7 +607,8 @@ switti_transformer_run_enqueue (SwittiTransformerRun *run, int scale, int n_imag
               modulation (&s, 0, SWITTI_MODULATION_SHIFT_ATTENTION), run->h);
   switti_device_get_kernels (device)->count_launches (switti_device_get_context (device), &before);
   for (int i = 0; i < model->config.depth; i++)
-    if (!run_block (&s, i, error))
+    if (!switti_transformer_begin_block (model, SWITTI_PASS_SCALE, i, error) || !run_block (&s, i, error)
+        || !switti_transformer_end_block (model, SWITTI_PASS_SCALE, i, error))
       return FALSE;
   note_launches (run, &before);
   return run_head (&s, logits, error);

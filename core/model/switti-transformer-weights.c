@@ -8,6 +8,7 @@
 
 #include <glib/gi18n-lib.h>
 #include <inttypes.h>
+#include <string.h>
 
 const char *const switti_norm_names[SWITTI_N_NORMS] = {
   [SWITTI_NORM_SELF_PRE] = "self_attention_norm1",
@@ -19,35 +20,75 @@ const char *const switti_norm_names[SWITTI_N_NORMS] = {
   [SWITTI_NORM_CONTEXT] = "attention_y_norm",
 };
 
-/* "blocks.<block>.<name>", "<name>.weight" (n, k) and, with has_bias, "<name>.bias". */
-static gboolean
-load_block_linear (SwittiTransformer *self, SwittiWeights *weights, int block, const char *name, gint64 n, gint64 k,
-                   gboolean has_bias, SwittiLinear *linear, GError **error)
+void
+switti_transformer_list_matrices (SwittiTransformer *self, int index,
+                                  SwittiBlockMatrix matrices[SWITTI_N_BLOCK_MATRICES])
 {
-  g_autofree char *path = g_strdup_printf ("blocks.%d.%s", block, name);
+  SwittiBlock *block = &self->blocks[index];
+  const gint64 c = self->config.width, f = self->config.ffn_hidden, context_dim = self->config.context_dim;
+  const gboolean swiglu = self->config.swiglu;
+  const SwittiBlockMatrix list[SWITTI_N_BLOCK_MATRICES] = {
+    { &block->ada_lin, { "ada_lin.1" }, { SWITTI_N_MODULATIONS * c }, c, TRUE, SWITTI_PASS_CONDITIONS },
+    { &block->qkv, { "attn.to_qkv" }, { 3 * c }, c, TRUE, SWITTI_PASS_SCALE },
+    { &block->proj, { "attn.proj" }, { c }, c, TRUE, SWITTI_PASS_SCALE },
+    { &block->to_q, { "cross_attn.to_q" }, { c }, c, TRUE, SWITTI_PASS_SCALE },
+    { &block->to_kv, { "cross_attn.to_kv" }, { 2 * c }, context_dim, TRUE, SWITTI_PASS_CONDITIONS },
+    { &block->cross_proj, { "cross_attn.proj" }, { c }, c, TRUE, SWITTI_PASS_SCALE },
+    swiglu ? (SwittiBlockMatrix){ &block->ffn_in, { "ffn.gate_proj", "ffn.up_proj" }, { f, f }, c, FALSE,
+                                  SWITTI_PASS_SCALE }
+           : (SwittiBlockMatrix){ &block->ffn_in, { "ffn.fc1" }, { f }, c, TRUE, SWITTI_PASS_SCALE },
+    { &block->ffn_out, { swiglu ? "ffn.down_proj" : "ffn.fc2" }, { c }, f, !swiglu, SWITTI_PASS_SCALE },
+  };
 
-  return switti_linear_load (linear, self->device, weights, self->dtype, k, has_bias,
-                             &(SwittiLinearPart){ path, n }, 1, error);
+  memcpy (matrices, list, sizeof list);
+}
+
+typedef gboolean (*PartsFunc) (SwittiLinear *linear, SwittiTransformer *self, SwittiWeights *weights,
+                               const SwittiBlockMatrix *matrix, const SwittiLinearPart *parts, int n_parts,
+                               void *packed, GError **error);
+
+/* Calls func with the checkpoint names of a matrix. */
+static gboolean
+with_parts (SwittiTransformer *self, SwittiWeights *weights, int index, const SwittiBlockMatrix *matrix,
+            PartsFunc func, void *packed, GError **error)
+{
+  g_autofree char *first = g_strdup_printf ("blocks.%d.%s", index, matrix->names[0]);
+  g_autofree char *second = matrix->names[1] ? g_strdup_printf ("blocks.%d.%s", index, matrix->names[1]) : NULL;
+  const SwittiLinearPart parts[] = { { first, matrix->rows[0] }, { second, matrix->rows[1] } };
+
+  return func (matrix->linear, self, weights, matrix, parts, second ? 2 : 1, packed, error);
 }
 
 static gboolean
-load_ffn (SwittiTransformer *self, SwittiWeights *weights, int index, GError **error)
+load_matrix (SwittiLinear *linear, SwittiTransformer *self, SwittiWeights *weights, const SwittiBlockMatrix *matrix,
+             const SwittiLinearPart *parts, int n_parts, void *packed, GError **error)
 {
-  SwittiBlock *block = &self->blocks[index];
-  const gint64 c = self->config.width, f = self->config.ffn_hidden;
+  return switti_linear_load (linear, self->device, weights, self->dtype, matrix->k, matrix->has_bias, parts, n_parts,
+                             error);
+}
 
-  if (self->config.swiglu)
-    {
-      g_autofree char *gate = g_strdup_printf ("blocks.%d.ffn.gate_proj", index);
-      g_autofree char *up = g_strdup_printf ("blocks.%d.ffn.up_proj", index);
-      const SwittiLinearPart parts[] = { { gate, f }, { up, f } };
+/* All but the weight itself. */
+static gboolean
+describe_matrix (SwittiLinear *linear, SwittiTransformer *self, SwittiWeights *weights,
+                 const SwittiBlockMatrix *matrix, const SwittiLinearPart *parts, int n_parts, void *packed,
+                 GError **error)
+{
+  return switti_linear_describe (linear, self->device, weights, self->dtype, matrix->k, matrix->has_bias, parts,
+                                 n_parts, error);
+}
 
-      return switti_linear_load (&block->ffn_in, self->device, weights, self->dtype, c, FALSE, parts,
-                                 G_N_ELEMENTS (parts), error) &&
-             load_block_linear (self, weights, index, "ffn.down_proj", c, f, FALSE, &block->ffn_out, error);
-    }
-  return load_block_linear (self, weights, index, "ffn.fc1", f, c, TRUE, &block->ffn_in, error) &&
-         load_block_linear (self, weights, index, "ffn.fc2", c, f, TRUE, &block->ffn_out, error);
+static gboolean
+pack_matrix (SwittiLinear *linear, SwittiTransformer *self, SwittiWeights *weights, const SwittiBlockMatrix *matrix,
+             const SwittiLinearPart *parts, int n_parts, void *packed, GError **error)
+{
+  return switti_linear_pack (linear, self->device, weights, parts, n_parts, packed, error);
+}
+
+gboolean
+switti_transformer_pack_matrix (SwittiTransformer *self, SwittiWeights *weights, int index,
+                                const SwittiBlockMatrix *matrix, void *packed, GError **error)
+{
+  return with_parts (self, weights, index, matrix, pack_matrix, packed, error);
 }
 
 static gboolean
@@ -77,29 +118,15 @@ load_block_vectors (SwittiTransformer *self, SwittiWeights *weights, int index, 
 }
 
 static gboolean
-load_block (SwittiTransformer *self, SwittiWeights *weights, int index, GError **error)
+load_block (SwittiTransformer *self, SwittiWeights *weights, int index, gboolean streamed, GError **error)
 {
-  SwittiBlock *block = &self->blocks[index];
-  const gint64 c = self->config.width, context_dim = self->config.context_dim;
-  const struct
-  {
-    const char *name;
-    gint64 n, k;
-    SwittiLinear *linear;
-  } linears[] = {
-    { "ada_lin.1", SWITTI_N_MODULATIONS * c, c, &block->ada_lin },
-    { "attn.to_qkv", 3 * c, c, &block->qkv },
-    { "attn.proj", c, c, &block->proj },
-    { "cross_attn.to_q", c, c, &block->to_q },
-    { "cross_attn.to_kv", 2 * c, context_dim, &block->to_kv },
-    { "cross_attn.proj", c, c, &block->cross_proj },
-  };
+  SwittiBlockMatrix matrices[SWITTI_N_BLOCK_MATRICES];
 
-  for (gsize i = 0; i < G_N_ELEMENTS (linears); i++)
-    if (!load_block_linear (self, weights, index, linears[i].name, linears[i].n, linears[i].k, TRUE,
-                            linears[i].linear, error))
+  switti_transformer_list_matrices (self, index, matrices);
+  for (int i = 0; i < SWITTI_N_BLOCK_MATRICES; i++)
+    if (!with_parts (self, weights, index, &matrices[i], streamed ? describe_matrix : load_matrix, NULL, error))
       return FALSE;
-  return load_ffn (self, weights, index, error) && load_block_vectors (self, weights, index, error);
+  return load_block_vectors (self, weights, index, error);
 }
 
 /* What is added to a token: word_embed's bias and the level's embedding as one row a scale, and the first token's
@@ -179,7 +206,7 @@ load_crop_conditioning (SwittiTransformer *self, SwittiWeights *weights, GError 
 }
 
 gboolean
-switti_transformer_load (SwittiTransformer *self, SwittiWeights *weights, GError **error)
+switti_transformer_load (SwittiTransformer *self, SwittiWeights *weights, gboolean streamed, GError **error)
 {
   const SwittiTransformerConfig *config = &self->config;
   const gint64 c = config->width;
@@ -205,9 +232,9 @@ switti_transformer_load (SwittiTransformer *self, SwittiWeights *weights, GError
       (config->crop_cond && !load_crop_conditioning (self, weights, error)))
     return FALSE;
   for (int i = 0; i < config->depth; i++)
-    if (!load_block (self, weights, i, error))
+    if (!load_block (self, weights, i, streamed, error))
       return FALSE;
-  return TRUE;
+  return !streamed || switti_transformer_stream_open (self, weights, error);
 }
 
 static void
@@ -217,7 +244,12 @@ clear_block (SwittiTransformer *self, SwittiBlock *block)
                               &block->to_kv,   &block->cross_proj, &block->ffn_in, &block->ffn_out };
 
   for (gsize i = 0; i < G_N_ELEMENTS (linears); i++)
-    switti_linear_clear (linears[i], self->device);
+    {
+      /* In a buffer of the stream's. */
+      if (self->stream != NULL)
+        linears[i]->packed = NULL;
+      switti_linear_clear (linears[i], self->device);
+    }
   for (int i = 0; i < SWITTI_N_NORMS; i++)
     switti_device_free (self->device, block->norm[i]);
   switti_device_free (self->device, block->crop_scales);
@@ -232,6 +264,7 @@ switti_transformer_clear (SwittiTransformer *self)
 
   for (int i = 0; i < self->config.depth; i++)
     clear_block (self, &self->blocks[i]);
+  g_clear_pointer (&self->stream, switti_transformer_stream_free);
   for (gsize i = 0; i < G_N_ELEMENTS (linears); i++)
     switti_linear_clear (linears[i], self->device);
   for (gsize i = 0; i < G_N_ELEMENTS (vectors); i++)

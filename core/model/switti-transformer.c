@@ -6,9 +6,9 @@
 
 #include <math.h>
 
-SwittiTransformer *
-switti_transformer_new (SwittiDevice *device, const SwittiTransformerConfig *config, SwittiWeights *weights,
-                        SwittiDtype dtype, GError **error)
+static SwittiTransformer *
+new_transformer (SwittiDevice *device, const SwittiTransformerConfig *config, SwittiWeights *weights,
+                 SwittiDtype dtype, gboolean streamed, GError **error)
 {
   g_autoptr (SwittiTransformer) self = g_new0 (SwittiTransformer, 1);
 
@@ -17,9 +17,23 @@ switti_transformer_new (SwittiDevice *device, const SwittiTransformerConfig *con
   self->config = *config;
   self->dtype = dtype;
   self->blocks = g_new0 (SwittiBlock, config->depth);
-  if (!switti_transformer_load (self, weights, error))
+  if (!switti_transformer_load (self, weights, streamed, error))
     return NULL;
   return g_steal_pointer (&self);
+}
+
+SwittiTransformer *
+switti_transformer_new (SwittiDevice *device, const SwittiTransformerConfig *config, SwittiWeights *weights,
+                        SwittiDtype dtype, GError **error)
+{
+  return new_transformer (device, config, weights, dtype, FALSE, error);
+}
+
+SwittiTransformer *
+switti_transformer_new_streamed (SwittiDevice *device, const SwittiTransformerConfig *config, SwittiWeights *weights,
+                                 SwittiDtype dtype, GError **error)
+{
+  return new_transformer (device, config, weights, dtype, TRUE, error);
 }
 
 void

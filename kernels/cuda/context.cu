@@ -2,9 +2,9 @@
  *
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Copies between host and device go through the selected stream's two pinned buffers, so that the host fills (or empties) one while the
- * device reads (or writes) the other. An upload has read its source when it returns, but may not have arrived; a
- * download has.
+ * Copies between host and device go through the selected stream's two pinned buffers, so that the host fills (or
+ * empties) one while the device reads (or writes) the other. An upload has read its source when it returns, but may
+ * not have arrived; a download has.
  */
 #include "cudnn-private.h"
 #include "products-private.h"

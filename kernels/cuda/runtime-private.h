@@ -72,7 +72,7 @@ is_launchable (int64_t blocks)
   return blocks >= 1 && blocks <= INT32_MAX;
 }
 
-/* Enqueues a kernel on the context's selected stream; a status. A kernel with template arguments is put in parentheses. */
+/* Enqueues a kernel on the selected stream; a status. A kernel with template arguments is put in parentheses. */
 #define SWITTI_LAUNCH(context, kernel, grid, block, shared_bytes, ...) \
   ((context)->launches.kernels++, \
    switti_cuda_check ((context), \

@@ -224,6 +224,7 @@ test_run_errors (void)
     { { "generate", "a fox", "--cfg-end", "11" }, "0 to 10" },
     { { "generate", "a fox", "--count", "0" }, "1 to 10000" },
     { { "generate", "a fox", "--dtype", "f16" }, "f16" },
+    { { "generate", "a fox", "--memory", "little" }, "little" },
     { { "generate", "a fox", "--device", "tpu" }, "tpu" },
     { { "generate", "a fox", "--model", "no-such-model" }, "no-such-model" },
     { { "generate", "a fox", "--output", "no/such/folder.png" }, "no/such" },

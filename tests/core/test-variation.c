@@ -347,7 +347,7 @@ test_mask_scales (Fixture *fixture, gconstpointer spec)
   const SwittiSchedule *schedule = &switti_bundle_get_parts (fixture->bundle)->vae.schedule;
   g_autoptr (GError) error = NULL;
   g_autoptr (SwittiEngine) engine
-    = switti_engine_new (fixture->bundle, fixture->device, SWITTI_DTYPE_F32, NULL, &error);
+    = switti_engine_new (fixture->bundle, fixture->device, SWITTI_DTYPE_F32, SWITTI_MEMORY_AUTO, NULL, &error);
   g_autoptr (SwittiRecord) record = switti_record_new (&switti_bundle_get_parts (fixture->bundle)->vae);
   g_autoptr (GBytes) bytes = mask_of (fixture, somewhere);
   const guint8 *mask = g_bytes_get_data (bytes, NULL);

@@ -115,7 +115,7 @@ size_t allocated_device_memory ();
 /* Streams, events, graphs and pinned buffers that have not been destroyed. */
 size_t live_objects ();
 
-/* Kernels are enqueued and their places in the order kept, but they do nothing: for tests that go through every call. */
+/* Kernels are enqueued and keep their places in the order, but do nothing: for tests that go through every call. */
 void set_dry (bool dry);
 bool is_dry ();
 

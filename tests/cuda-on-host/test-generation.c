@@ -9,13 +9,15 @@
 #include "switti-device-private.h"
 #include "switti-error.h"
 #include "switti-generator-private.h"
+#include "switti-memory-private.h"
 #include "table-on-host.h"
 
 #include <string.h>
 
 #define N_SHUFFLES 50
 
-static const char *const tiny = "depth=1,width=32,heads=2,scales=1-2,ch=32,vocab=16,latent=4,context=40,pooled=24,clip=small";
+static const char *const tiny
+  = "depth=1,width=32,heads=2,scales=1-2,ch=32,vocab=16,latent=4,context=40,pooled=24,clip=small";
 static const char *const tiny_ar
   = "depth=1,width=32,heads=2,scales=1-2,ch=32,vocab=16,latent=4,context=40,pooled=24,clip=small,ar";
 
@@ -44,13 +46,20 @@ make_bundle (const char *specification)
 }
 
 static SwittiGenerator *
-load (SwittiBundle *bundle, SwittiDevice *device)
+load_for (SwittiBundle *bundle, SwittiDevice *device, SwittiMemory memory)
 {
   g_autoptr (GError) error = NULL;
-  SwittiGenerator *generator = switti_generator_new (bundle, device, SWITTI_PRECISION_F32, NULL, &error);
+  SwittiGenerator *generator
+    = switti_generator_new_with_memory (bundle, device, SWITTI_PRECISION_F32, memory, NULL, &error);
 
   g_assert_no_error (error);
   return generator;
+}
+
+static SwittiGenerator *
+load (SwittiBundle *bundle, SwittiDevice *device)
+{
+  return load_for (bundle, device, SWITTI_MEMORY_AUTO);
 }
 
 /* Guidance at every scale, so that the null prompt runs; drawn the smooth way at the last one. */
@@ -229,43 +238,54 @@ assert_one_sentence (const GError *error)
   g_assert_null (strchr (error->message, '\n'));
 }
 
+/* Only what is asked for the memory's size may be left unsaid. */
+static void
+assert_said (const GError *error)
+{
+  const char *failed = switti_cuda_on_host_failed_call ();
+
+  if (error != NULL)
+    assert_one_sentence (error);
+  else if (failed[0] != '\0' && !g_str_equal (failed, "cudaGetDeviceProperties")
+           && !g_str_equal (failed, "cudaMemGetInfo"))
+    g_error ("%s failed, and nobody said so", failed);
+}
+
 /* Opens the device, loads the model, paints twice (as it is, and recording graphs) and lets all go, with the call'th
- * call of the runtime failing. FALSE where none of them was the call'th. */
+ * call of the runtime failing: for want of memory, or because the device failed. Behind the failure the same device
+ * and, where there is one, generator do what they are asked. FALSE where none of the calls was the call'th. */
 static gboolean
-live_with_fault (SwittiBundle *bundle, SwittiRequest *request, gint64 call, gboolean out_of_memory)
+live_with_fault (SwittiBundle *bundle, SwittiRequest *request, SwittiMemory memory, gint64 call)
 {
   const SwittiKernelOptions options = { 0 };
   g_autoptr (GError) error = NULL;
   g_autoptr (SwittiDevice) device = NULL;
   g_autoptr (SwittiGenerator) generator = NULL;
-  gint64 first = switti_cuda_on_host_n_calls ();
-  const char *failed;
 
-  switti_cuda_on_host_fail_call (call, out_of_memory);
+  switti_cuda_on_host_fail_call (call, call % 2 == 0);
   device = switti_device_new_for_kernels ("cuda:0", switti_kernels_cuda_quick (1), &options, &error);
   if (device != NULL)
-    generator = switti_generator_new (bundle, device, SWITTI_PRECISION_F32, NULL, &error);
+    generator = switti_generator_new_with_memory (bundle, device, SWITTI_PRECISION_F32, memory, NULL, &error);
   for (int i = 0; i < 2 && generator != NULL && error == NULL; i++)
     g_byte_array_unref (paint (generator, request, &error));
-  failed = switti_cuda_on_host_failed_call ();
-  if (error != NULL)
-    assert_one_sentence (error);
-  else if (failed[0] != '\0' && !g_str_equal (failed, "cudaGetDeviceProperties")
-           && !g_str_equal (failed, "cudaMemGetInfo"))
-    g_error ("%s failed, call %" G_GINT64_FORMAT ", and nobody said so", failed, call);
-  return switti_cuda_on_host_n_calls () - first > call;
+  assert_said (error);
+  if (device != NULL && generator == NULL && call % 16 == 0)
+    generator = load_for (bundle, device, memory);
+  if (generator != NULL && error != NULL)
+    g_byte_array_unref (paint_well (generator, request));
+  return switti_cuda_on_host_failed_call ()[0] != '\0';
 }
 
 /* Every call of a whole life fails once. Kernels do nothing meanwhile, which changes no call. */
 static void
-test_every_call (gconstpointer out_of_memory)
+test_every_call (gconstpointer memory)
 {
   g_autoptr (SwittiBundle) bundle = make_bundle (tiny);
   g_autoptr (SwittiRequest) request = make_request (bundle, "a cat", 1, 3);
   gint64 call = 0;
 
   switti_cuda_on_host_set_dry (TRUE);
-  while (live_with_fault (bundle, request, call, GPOINTER_TO_INT (out_of_memory)))
+  while (live_with_fault (bundle, request, (SwittiMemory) GPOINTER_TO_INT (memory), call))
     {
       g_assert_cmpuint (switti_cuda_on_host_allocated (), ==, 0);
       g_assert_cmpuint (switti_cuda_on_host_n_objects (), ==, 0);
@@ -277,6 +297,162 @@ test_every_call (gconstpointer out_of_memory)
   g_assert_cmpint (call, >, 100);
 }
 
+/* What is painted behind a failure is what would have been painted without. */
+static void
+test_recovery (void)
+{
+  g_autoptr (SwittiDevice) device = open_device (7);
+  g_autoptr (SwittiBundle) bundle = make_bundle (tiny);
+  g_autoptr (SwittiGenerator) generator = load (bundle, device);
+  g_autoptr (SwittiRequest) request = make_request (bundle, "a cat", 1, 3);
+  g_autoptr (GByteArray) expected = paint_well (generator, request);
+  guint64 allocated = 0;
+
+  for (gint64 call = 0;; call += 37)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GByteArray) spoilt = NULL, painted = NULL;
+
+      switti_cuda_on_host_fail_call (call, call % 2 == 0);
+      spoilt = paint (generator, request, &error);
+      if (switti_cuda_on_host_failed_call ()[0] == '\0')
+        break;
+      assert_said (error);
+      switti_cuda_on_host_fail_call (-1, FALSE);
+      painted = paint_well (generator, request);
+      assert_same (painted, expected);
+      g_assert_true (allocated == 0 || allocated == switti_cuda_on_host_allocated ());
+      allocated = switti_cuda_on_host_allocated ();
+    }
+  switti_cuda_on_host_fail_call (-1, FALSE);
+}
+
+/* -- times between events -------------------------------------------------------------------------------------- */
+
+/* While a profile is kept, ops are launched one by one between events; afterwards the graphs are there again. */
+static void
+test_profile (void)
+{
+  g_autoptr (SwittiDevice) device = open_device (4);
+  const SwittiKernels *kernels = switti_device_get_kernels (device);
+  SwittiKernelContext *context = switti_device_get_context (device);
+  g_autoptr (SwittiBundle) bundle = make_bundle (tiny);
+  g_autoptr (SwittiGenerator) generator = load (bundle, device);
+  g_autoptr (SwittiRequest) request = make_request (bundle, "a cat", 1, 3);
+  g_autoptr (GByteArray) first = paint_well (generator, request);
+  g_autoptr (GByteArray) recorded = paint_well (generator, request);
+  SwittiKernelProfile rows[SWITTI_KERNEL_N_OPS];
+  guint64 graphs = count_launches (device).graphs;
+
+  kernels->profile_reset (context, true);
+  g_autoptr (GByteArray) profiled = paint_well (generator, request);
+  kernels->profile_read (context, rows);
+  kernels->profile_reset (context, false);
+  g_assert_cmpuint (count_launches (device).graphs, ==, graphs);
+  for (int op = SWITTI_KERNEL_OP_GEMM; op <= SWITTI_KERNEL_OP_SAMPLE; op++)
+    if (rows[op].calls > 0 && rows[op].seconds <= 0)
+      g_error ("%s: %" G_GUINT64_FORMAT " calls and no time", rows[op].name, rows[op].calls);
+  g_assert_cmpuint (rows[SWITTI_KERNEL_OP_NORM].calls, >, 0);
+  g_assert_cmpuint (rows[SWITTI_KERNEL_OP_SAMPLE].calls, ==, 2);
+  assert_same (recorded, first);
+  assert_same (profiled, first);
+  g_autoptr (GByteArray) replayed = paint_well (generator, request);
+  g_assert_cmpuint (count_launches (device).graphs, ==, graphs + 2);
+  assert_same (replayed, first);
+}
+
+/* -- little memory --------------------------------------------------------------------------------------------- */
+
+static const char *const deeper
+  = "depth=3,width=32,heads=2,scales=1-2,ch=32,vocab=16,latent=4,context=40,pooled=24,clip=small";
+
+/* Blocks that come one by one, in 20 orders of copies and kernels, give the bits of those that stay. */
+static void
+test_low_memory (void)
+{
+  g_autoptr (SwittiBundle) bundle = make_bundle (deeper);
+  g_autoptr (SwittiRequest) request = make_request (bundle, "a cat", 1, 3);
+  g_autoptr (GByteArray) expected = NULL;
+  guint64 peaks[2];
+
+  for (int low = 0; low < 2; low++)
+    {
+      g_autoptr (SwittiDevice) device = open_device (5);
+      g_autoptr (SwittiGenerator) generator = load_for (bundle, device, low ? SWITTI_MEMORY_LOW : SWITTI_MEMORY_AUTO);
+      double planned;
+
+      for (int i = 0; i < (low ? 20 : 1); i++)
+        {
+          g_autoptr (GByteArray) painted = NULL;
+
+          switti_cuda_on_host_set_seed (200 + (guint64) i);
+          painted = paint_well (generator, request);
+          if (expected == NULL)
+            expected = g_steal_pointer (&painted);
+          else
+            assert_same (painted, expected);
+        }
+      g_assert_cmpuint (count_launches (device).graphs, ==, 0);
+      peaks[low] = switti_device_get_peak_bytes (device);
+      planned = (double) switti_memory_estimate (switti_bundle_get_parts (bundle), SWITTI_DTYPE_F32, 1, low);
+      g_test_message ("%s: planned %.0f bytes, taken %" G_GUINT64_FORMAT, low ? "low" : "auto", planned, peaks[low]);
+      /* What is rounded up and what packing adds is more, of so small a model, than of a large one. */
+      g_assert_cmpfloat (planned / (double) peaks[low], >, 0.9);
+      g_assert_cmpfloat (planned / (double) peaks[low], <, 1.1);
+    }
+  g_assert_cmpuint (peaks[1], <, peaks[0]);
+}
+
+/* Where all of it does not fit, auto is as low. */
+static void
+test_auto_memory (void)
+{
+  g_autoptr (SwittiBundle) bundle = make_bundle (deeper);
+  g_autoptr (SwittiRequest) request = make_request (bundle, "a cat", 1, 3);
+  const SwittiBundleParts *parts = switti_bundle_get_parts (bundle);
+  g_autoptr (GByteArray) expected = NULL, painted = NULL;
+  g_autoptr (SwittiDevice) device = open_device (6);
+  g_autoptr (SwittiGenerator) generator = load_for (bundle, device, SWITTI_MEMORY_AUTO);
+  guint64 before;
+
+  expected = paint_well (generator, request);
+  g_clear_object (&generator);
+  before = switti_cuda_on_host_allocated ();
+  switti_cuda_on_host_set_memory (before + switti_memory_estimate (parts, SWITTI_DTYPE_F32, 1, FALSE) - 1);
+  generator = load_for (bundle, device, SWITTI_MEMORY_AUTO);
+  painted = paint_well (generator, request);
+  assert_same (painted, expected);
+  /* Streamed blocks are not recorded. */
+  g_byte_array_unref (paint_well (generator, request));
+  g_assert_cmpuint (count_launches (device).graphs, ==, 0);
+  switti_cuda_on_host_set_memory ((gsize) 8 << 30);
+}
+
+/* The published model of 512 pixels in bf16 (shared/spec.md, "Sizes"), with CLIP's two encoders. */
+static void
+test_published_memory (void)
+{
+  SwittiBundleParts parts = {
+    .transformer = { .depth = 30, .width = 1920, .heads = 30, .ffn_hidden = 5120, .vocab = 4096, .latent = 32,
+                     .context_dim = 2048, .pooled_dim = 1280, .rope = TRUE, .swiglu = TRUE, .crop_cond = TRUE },
+    .vae = { .ch = 160, .vocab = 4096, .latent = 32, .share_quant_resi = 4, .quant_resi = 0.5 },
+    .text = { { .layers = 12, .width = 768, .heads = 12, .mlp = 3072, .vocab = 49408, .positions = 77 },
+              { .layers = 32, .width = 1280, .heads = 20, .mlp = 5120, .vocab = 49408, .positions = 77 } },
+  };
+  double all, low;
+
+  g_assert_true (switti_schedule_for_resolution (512, &parts.transformer.schedule));
+  parts.vae.schedule = parts.transformer.schedule;
+  all = (double) switti_memory_estimate (&parts, SWITTI_DTYPE_BF16, 1, FALSE);
+  low = (double) switti_memory_estimate (&parts, SWITTI_DTYPE_BF16, 1, TRUE);
+  g_test_message ("512, bf16: %.2f GB, at low %.2f GB", all / 1e9, low / 1e9);
+  /* A card of 6 GB, of which the driver and its libraries keep up to one. */
+  g_assert_cmpfloat (low, <, 5e9);
+  /* The weights alone: 2.47e9 parameters of the transformer, 0.82e9 of the encoders, 0.06e9 of the decoder. */
+  g_assert_cmpfloat (all, >, 2 * 3.3e9);
+  g_assert_cmpfloat (all, <, 2 * 3.3e9 + 1.5e9);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -285,7 +461,12 @@ main (int argc, char **argv)
   g_test_add_data_func ("/generation/graphs-follow/nar", tiny, test_graphs_follow);
   g_test_add_data_func ("/generation/graphs-follow/ar", tiny_ar, test_graphs_follow);
   g_test_add_func ("/generation/shuffles", test_shuffles);
-  g_test_add_data_func ("/generation/faults/out-of-memory", GINT_TO_POINTER (TRUE), test_every_call);
-  g_test_add_data_func ("/generation/faults/device", GINT_TO_POINTER (FALSE), test_every_call);
+  g_test_add_func ("/generation/profile", test_profile);
+  g_test_add_func ("/generation/memory/low", test_low_memory);
+  g_test_add_func ("/generation/memory/auto", test_auto_memory);
+  g_test_add_func ("/generation/memory/published", test_published_memory);
+  g_test_add_data_func ("/generation/faults/auto", GINT_TO_POINTER (SWITTI_MEMORY_AUTO), test_every_call);
+  g_test_add_data_func ("/generation/faults/low", GINT_TO_POINTER (SWITTI_MEMORY_LOW), test_every_call);
+  g_test_add_func ("/generation/faults/recovery", test_recovery);
   return g_test_run ();
 }
