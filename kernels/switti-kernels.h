@@ -117,6 +117,9 @@ typedef struct
   int64_t row_stride;
 } SwittiRows;
 
+/* Bytes from a packed bias of n float32 values to the same in bf16: some libraries add a bias of D's dtype alone. */
+#define SWITTI_BIAS_NARROW(n) (((size_t) (n) * 4 + 15) / 16 * 16)
+
 /* D (m, n) = activation (A (m, k) . B^T + bias) [ + D when accumulate ]
  * B is stored (n, k), as PyTorch stores a Linear's weight, or (k, n) when b_is_kn; A is stored (m, k), or (k, m) when
  * a_is_km. Sums in float32. Reads (m k + n k) and writes m n elements, 2 m n k operations. */
@@ -130,6 +133,7 @@ typedef struct
   SwittiDtype d_dtype;      /* F32 or BF16 */
   bool a_is_km, b_is_kn;
   bool b_packed;            /* B was made by gemm_pack for this n, k, b_dtype */
+  bool bias_packed;         /* behind the bias, at SWITTI_BIAS_NARROW (n), it is once more, in bf16: for a bf16 D */
   bool accumulate;          /* D +=; only with d_dtype F32 and no activation */
   SwittiActivation activation;
 } SwittiGemm;

@@ -16,7 +16,7 @@ static double
 text_bytes (const SwittiTextConfig *config, double size)
 {
   const double w = config->width, mlp = config->mlp, rows = TEXT_BATCH * (double) SWITTI_TEXT_LENGTH;
-  const double layer = size * (4 * w * w + 2 * w * mlp) + F32 * (9 * w + mlp);
+  const double layer = size * (4 * w * w + 2 * w * mlp) + F32 * 4 * w + 1.5 * F32 * (5 * w + mlp);
 
   return size * config->vocab * w + F32 * (config->positions + 2.0) * w + config->layers * layer
          + rows * (F32 * (1 + 2 * w) + size * (6 * w + mlp));
@@ -40,7 +40,9 @@ transformer_bytes (const SwittiTransformerConfig *config, double size, gboolean 
                          + size * c * (2 * c + config->vocab)
                          + F32 * ((config->schedule.n_scales + 7.0) * c + config->vocab)
                          + F32 * length * (config->rope ? c / config->heads : c);
-  const double vectors = F32 * (6 * c + config->context_dim + (6 + 3 + 1 + 1 + 2 + 1 + 1) * c);
+  /* Norms and crop_scales; and the biases, each once more in bf16. */
+  const double biases = (6 + 3 + 1 + 1 + 2 + 1) * c + (config->swiglu ? 0 : config->ffn_hidden + c);
+  const double vectors = F32 * (config->context_dim + 7 * c) + 1.5 * F32 * biases;
   double conditions, scale;
 
   block_bytes (config, size, &conditions, &scale);

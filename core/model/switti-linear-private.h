@@ -15,7 +15,7 @@ typedef struct
   gint64 n, k;
   SwittiDtype dtype; /* of the packed weight */
   void *packed;      /* device */
-  float *bias;       /* device (n), or NULL */
+  float *bias;       /* device (n), packed, or NULL */
 } SwittiLinear;
 
 /* One checkpoint tensor "<name>.weight" (rows, k), and "<name>.bias" (rows). */

@@ -139,7 +139,9 @@ static gboolean
 load_bias (SwittiLinear *self, SwittiDevice *device, SwittiWeights *weights, const SwittiLinearPart *parts,
            int n_parts, GError **error)
 {
-  g_autofree float *bias = g_new (float, self->n);
+  const gsize narrow = SWITTI_BIAS_NARROW (self->n), bytes = narrow + (gsize) self->n * sizeof (guint16);
+  g_autofree guint8 *packed = g_malloc0 (bytes);
+  float *bias = (float *) packed;
   gint64 row = 0;
 
   for (int i = 0; i < n_parts; i++)
@@ -150,8 +152,12 @@ load_bias (SwittiLinear *self, SwittiDevice *device, SwittiWeights *weights, con
         return FALSE;
       row += parts[i].rows;
     }
-  self->bias = switti_device_upload_f32 (device, bias, (gsize) self->n, parts[0].name, error);
-  return self->bias != NULL;
+  switti_convert_elements (SWITTI_DTYPE_F32, bias, SWITTI_DTYPE_BF16, packed + narrow, (gsize) self->n);
+  self->bias = switti_device_alloc (device, bytes, parts[0].name, error);
+  if (self->bias == NULL)
+    return FALSE;
+  SWITTI_RUN (device, upload, self->bias, packed, bytes);
+  return TRUE;
 }
 
 gboolean
@@ -199,6 +205,7 @@ switti_linear_plan (const SwittiLinear *self, SwittiDevice *device, gint64 m, gi
     .b_dtype = self->dtype,
     .d_dtype = d_dtype,
     .b_packed = true,
+    .bias_packed = d_dtype == SWITTI_DTYPE_BF16,
     .activation = activation,
   };
   SwittiGemmPlan *plan = NULL;

@@ -8,6 +8,8 @@
  */
 #include "switti-transformer-parts-private.h"
 
+#include <glib/gi18n-lib.h>
+
 /* Where a matrix begins in a buffer. */
 #define MATRIX_ALIGNMENT 256
 
@@ -61,7 +63,7 @@ switti_transformer_stream_open (SwittiTransformer *self, SwittiWeights *weights,
       Buffer *buffer = &stream->buffers[i];
 
       buffer->block = -1;
-      buffer->memory = switti_device_alloc (self->device, bytes, "a block of the transformer", error);
+      buffer->memory = switti_device_alloc (self->device, bytes, _ ("a block of the transformer"), error);
       if (buffer->memory == NULL)
         return FALSE;
       SWITTI_RUN (self->device, event_new, &buffer->loaded);

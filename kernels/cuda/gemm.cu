@@ -28,7 +28,8 @@ struct SwittiGemmPlan
   SwittiCudaProductPlan *to_wide; /* the product alone, in float32; NULL where it is never needed */
   float *wide_a, *wide_b; /* float32 copies of operands that are bf16; NULL where they are read as they are */
   float *wide_d;          /* where to_wide goes; NULL: to D */
-  void *narrow_bias;      /* (n) bf16, where biased takes it so; else NULL */
+  bool narrow;            /* biased takes a bf16 bias */
+  void *narrow_bias;      /* (n) bf16, for one that is not packed; else NULL */
 };
 
 static bool
@@ -158,7 +159,12 @@ plan_whole (SwittiKernelContext *context, SwittiGemmPlan *plan, SwittiCudaProduc
   product.bias_dtype = SWITTI_DTYPE_BF16;
   status = switti_cuda_product_plan (context, &product, whole);
   if (status == SWITTI_KERNEL_OK && *whole != NULL)
-    status = switti_cuda_alloc (context, (size_t) g->n * switti_dtype_size (SWITTI_DTYPE_BF16), &plan->narrow_bias);
+    {
+      plan->narrow = true;
+      if (!g->bias_packed)
+        status = switti_cuda_alloc (context, (size_t) g->n * switti_dtype_size (SWITTI_DTYPE_BF16),
+                                    &plan->narrow_bias);
+    }
   return status;
 }
 
@@ -303,6 +309,7 @@ static SwittiKernelStatus
 multiply_biased (SwittiKernelContext *context, const SwittiGemmPlan *plan, const void *a, const void *b,
                  const float *bias, void *d)
 {
+  const void *narrow = reinterpret_cast<const char *> (bias) + SWITTI_BIAS_NARROW (plan->gemm.n);
   SwittiKernelStatus status = SWITTI_KERNEL_OK;
 
   if (plan->narrow_bias != NULL)
@@ -310,8 +317,9 @@ multiply_biased (SwittiKernelContext *context, const SwittiGemmPlan *plan, const
                                    plan->narrow_bias);
   if (status != SWITTI_KERNEL_OK)
     return status;
-  return switti_cuda_product_run (context, plan->biased, a, b,
-                                  plan->narrow_bias != NULL ? plan->narrow_bias : static_cast<const void *> (bias), d);
+  if (plan->narrow_bias != NULL)
+    narrow = plan->narrow_bias;
+  return switti_cuda_product_run (context, plan->biased, a, b, plan->narrow ? narrow : bias, d);
 }
 
 /* The product of operands of one dtype, and what comes after it. */

@@ -42,7 +42,7 @@ struct SwittiCudaRuntime
   cudaStream_t stream; /* the selected one's, which ops go to */
   bool recording;      /* between graph_begin() and graph_end() */
   SwittiKernelLaunches before_recording;
-  double *partial_sums;          /* device memory (PARTIAL_SUMS), for one op at a time */
+  double *partial_sums; /* device memory (PARTIAL_SUMS), for one op at a time */
   SwittiCudaProducts *products; /* products-private.h */
   SwittiCudnn *cudnn;           /* cudnn-private.h; NULL where there is none */
   std::vector<cudaEvent_t> events;
