@@ -38,8 +38,9 @@ aligned_bytes (const SwittiTransformer *self, const SwittiLinear *linear)
   return (bytes + MATRIX_ALIGNMENT - 1) / MATRIX_ALIGNMENT * MATRIX_ALIGNMENT;
 }
 
-gsize
-switti_transformer_stream_bytes (SwittiTransformer *self)
+/* What the larger of the passes takes. */
+static gsize
+buffer_bytes (SwittiTransformer *self)
 {
   SwittiBlockMatrix matrices[SWITTI_N_BLOCK_MATRICES];
   gsize bytes[SWITTI_N_BLOCK_PASSES] = { 0 };
@@ -54,7 +55,7 @@ gboolean
 switti_transformer_stream_open (SwittiTransformer *self, SwittiWeights *weights, GError **error)
 {
   SwittiBlockStream *stream = self->stream = g_new0 (SwittiBlockStream, 1);
-  gsize bytes = switti_transformer_stream_bytes (self);
+  gsize bytes = buffer_bytes (self);
 
   stream->device = self->device;
   stream->weights = switti_weights_ref (weights);

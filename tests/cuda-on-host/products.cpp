@@ -114,7 +114,7 @@ void
 switti_cuda_product_plan_free (SwittiKernelContext *context, SwittiCudaProductPlan *plan)
 {
   /* Products that are enqueued still need it, as cuBLASLt's do not. */
-  switti_cuda_synchronize (context);
+  cuda_on_host::finish_all ();
   switti_kernels_cpu ()->gemm_plan_free (context->runtime->products->cpu, plan->cpu);
   delete plan;
 }

@@ -97,6 +97,9 @@ namespace cuda_on_host
 /* Work for a stream, or a node of the graph that is captured from it; FALSE ends it with cudaErrorLaunchFailure. */
 cudaError_t enqueue (cudaStream_t stream, std::function<bool ()> work);
 
+/* Does all that is enqueued; no call that can fail. */
+void finish_all ();
+
 /* Whether work is done as it is enqueued, as on the CPU: tests of single ops look at their results at once. */
 void set_eager (bool eager);
 

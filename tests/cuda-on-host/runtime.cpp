@@ -191,6 +191,13 @@ enqueue (cudaStream_t stream, std::function<bool ()> work)
 }
 
 void
+finish_all ()
+{
+  Lock locked (lock);
+  finish ([] { return outstanding.empty (); });
+}
+
+void
 set_eager (bool eager)
 {
   eager_work = eager;
