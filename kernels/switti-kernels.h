@@ -90,6 +90,7 @@ typedef struct
   uint64_t kernels;  /* of ours */
   uint64_t products; /* of the library's, each counted once */
   uint64_t graphs;   /* replays; what is in them is in the other counts */
+  uint64_t others;   /* in replays: copies, cleared memory, and what the library makes of one product beyond one launch */
 } SwittiKernelLaunches;
 
 typedef struct

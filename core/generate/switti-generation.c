@@ -541,7 +541,12 @@ run_chunk (SwittiGeneration *self, GError **error)
     if (!run_scale (self, s, error))
       return FALSE;
   if (self->record)
-    return TRUE;
+    {
+      /* The record's downloads have waited for the last scale. */
+      if (self->asynchronous)
+        report_progress (self, last_work (self) * self->n, self->n_painted - 1);
+      return TRUE;
+    }
   images = finish_chunk (self, error);
   if (images == NULL || !lap (self, &self->timings->vae, error))
     return FALSE;
@@ -721,9 +726,12 @@ run_generation (SwittiGeneration *self, GError **error)
   const SwittiTransformerConfig *config = &self->engine->parts->transformer;
   const SwittiSchedule *schedule = &config->schedule;
   const SwittiKernels *kernels = switti_device_get_kernels (self->engine->device);
+  SwittiKernelContext *context = switti_device_get_context (self->engine->device);
   gint64 began = g_get_monotonic_time ();
+  SwittiKernelLaunches before, after;
   gboolean good;
 
+  kernels->count_launches (context, &before);
   *self->timings = (SwittiTimings) { .n_scales = schedule->n_scales };
   self->parameters = switti_request_get_parameters (self->job->request);
   self->schedule = schedule;
@@ -740,7 +748,9 @@ run_generation (SwittiGeneration *self, GError **error)
   good = run_chunks (self, error);
   /* What was given up is not to be found running by the next. */
   if (!good)
-    kernels->synchronize (switti_device_get_context (self->engine->device));
+    kernels->synchronize (context);
+  kernels->count_launches (context, &after);
+  self->timings->other_launches = (int) (after.others - before.others);
   g_clear_pointer (&self->guide, switti_guide_free);
   g_free (self->condition);
   g_free (self->slot);

@@ -24,6 +24,7 @@ typedef struct
   int n_scales;
   double scales[SWITTI_MAX_SCALES];
   int block_kernels, block_products; /* launched by a block of the transformer at a scale; 0 on the CPU */
+  int other_launches; /* in the scales' graphs, beside kernels and products: see SwittiKernelLaunches */
 } SwittiTimings;
 const SwittiTimings *switti_generator_get_timings (SwittiGenerator *self);
 

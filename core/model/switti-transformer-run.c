@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Rows are ordered (image, position). Each addition to the residual stream is one op together with the norm that reads
- * the stream next: a block is 5 products, 2 attentions and 3 such passes, next to the norms of queries and keys.
+ * the stream next: a block is 6 products, 2 attentions and 3 such passes, next to SwiGLU and the norms of queries and
+ * keys, twice.
  */
 #include "switti-transformer-parts-private.h"
 

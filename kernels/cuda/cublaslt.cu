@@ -114,7 +114,8 @@ switti_cuda_product_workspace (SwittiKernelContext *context)
   SwittiCudaRuntime *runtime = context->runtime;
   void *&workspace = runtime->products->workspaces[runtime->stream];
 
-  if (workspace == nullptr && cudaMalloc (&workspace, WORKSPACE_BYTES) != cudaSuccess)
+  /* While a graph is recorded, asking for memory would spoil it. */
+  if (workspace == nullptr && !runtime->recording && cudaMalloc (&workspace, WORKSPACE_BYTES) != cudaSuccess)
     {
       cudaGetLastError ();
       workspace = nullptr;

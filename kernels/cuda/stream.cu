@@ -194,6 +194,19 @@ switti_cuda_graph_begin (SwittiKernelContext *context)
   return SWITTI_KERNEL_OK;
 }
 
+/* What was recorded beside the launches that were counted. */
+static SwittiKernelStatus
+count_others (SwittiKernelContext *context, cudaGraph_t captured, SwittiKernelLaunches *launches)
+{
+  size_t n_nodes = 0;
+  const SwittiKernelStatus status
+      = switti_cuda_check (context, cudaGraphGetNodes (captured, NULL, &n_nodes), "looking at a graph");
+
+  if (n_nodes > launches->kernels + launches->products)
+    launches->others = n_nodes - launches->kernels - launches->products;
+  return status;
+}
+
 static SwittiKernelStatus
 instantiate (SwittiKernelContext *context, cudaGraph_t captured, const SwittiKernelLaunches *launches,
              SwittiKernelGraph **graph)
@@ -204,7 +217,9 @@ instantiate (SwittiKernelContext *context, cudaGraph_t captured, const SwittiKer
   if (self == NULL)
     return switti_cuda_fail (context, SWITTI_KERNEL_OUT_OF_MEMORY, "a graph: no host memory");
   self->launches = *launches;
-  status = switti_cuda_check (context, cudaGraphInstantiate (&self->executable, captured, 0), "making a graph");
+  status = count_others (context, captured, &self->launches);
+  if (status == SWITTI_KERNEL_OK)
+    status = switti_cuda_check (context, cudaGraphInstantiate (&self->executable, captured, 0), "making a graph");
   if (status == SWITTI_KERNEL_OK)
     *graph = self;
   else
@@ -217,7 +232,7 @@ switti_cuda_graph_end (SwittiKernelContext *context, SwittiKernelGraph **graph)
 {
   SwittiCudaRuntime *runtime = context->runtime;
   const SwittiKernelLaunches now = context->launches, before = runtime->before_recording;
-  const SwittiKernelLaunches recorded = { now.kernels - before.kernels, now.products - before.products, 0 };
+  const SwittiKernelLaunches recorded = { now.kernels - before.kernels, now.products - before.products, 0, 0 };
   cudaGraph_t captured = NULL;
   SwittiKernelStatus status;
 
@@ -247,6 +262,7 @@ switti_cuda_graph_launch (SwittiKernelContext *context, const SwittiKernelGraph 
     return status;
   context->launches.kernels += graph->launches.kernels;
   context->launches.products += graph->launches.products;
+  context->launches.others += graph->launches.others;
   context->launches.graphs++;
   return SWITTI_KERNEL_OK;
 }

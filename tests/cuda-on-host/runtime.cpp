@@ -606,6 +606,7 @@ cudaGraphLaunch (cudaGraphExec_t executable, cudaStream_t stream)
 cudaError_t
 cudaGraphGetNodes (cudaGraph_t graph, void *, size_t *n_nodes)
 {
+  BEGIN_CALL ();
   *n_nodes = graph->nodes.size ();
   return cudaSuccess;
 }
