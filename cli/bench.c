@@ -30,6 +30,7 @@ typedef struct
   CliParameters parameters;
   char *synthetic;
   char *kernels; /* NULL: whole generations */
+  char *memory;
   gboolean list_only;
   int n_runs, n_warmup;
 
@@ -50,6 +51,7 @@ bench_clear (Bench *self)
   cli_parameters_clear (&self->parameters);
   g_free (self->synthetic);
   g_free (self->kernels);
+  g_free (self->memory);
   g_free (self->runs);
   g_clear_object (&self->generator);
   g_clear_object (&self->request);
@@ -80,9 +82,10 @@ static gboolean
 load (Bench *self, GCancellable *cancellable, GError **error)
 {
   gint64 began;
-  int precision;
+  int precision, memory;
 
-  if (!cli_parse_precision (self->runtime.dtype, &precision, error))
+  if (!cli_parse_precision (self->runtime.dtype, &precision, error)
+      || !cli_parse_memory (self->memory, &memory, error))
     return FALSE;
   self->device = switti_device_new (self->runtime.device ? self->runtime.device : "auto", self->runtime.n_threads,
                                     error);
@@ -98,8 +101,8 @@ load (Bench *self, GCancellable *cancellable, GError **error)
   else
     self->bundle = switti_bundle_open (self->runtime.model, error);
   if (self->bundle)
-    self->generator = switti_generator_new (self->bundle, self->device, (SwittiPrecision) precision, cancellable,
-                                            error);
+    self->generator = switti_generator_new_with_memory (self->bundle, self->device, (SwittiPrecision) precision,
+                                                        (SwittiMemory) memory, cancellable, error);
   self->load_seconds = (double) (g_get_monotonic_time () - began) / G_TIME_SPAN_SECOND;
   if (self->generator == NULL)
     return FALSE;
@@ -271,15 +274,18 @@ report_times (Bench *self, JsonObject *object)
   report_shares (self, object, conditions + transformer, vae);
 }
 
-/* What a block of the transformer launches at a scale: the library's products and kernels of ours. */
+/* What a block of the transformer launches at a scale: the library's products and kernels of ours; and what the graphs
+ * of all scales hold beside those. */
 static void
 report_launches (Bench *self, JsonObject *object)
 {
+  const SwittiTimings *last = &self->runs[self->n_runs - 1];
   JsonObject *launches = json_object_new ();
 
-  json_object_set_int_member (launches, "kernels", self->runs[0].block_kernels);
-  json_object_set_int_member (launches, "products", self->runs[0].block_products);
+  json_object_set_int_member (launches, "kernels", last->block_kernels);
+  json_object_set_int_member (launches, "products", last->block_products);
   json_object_set_object_member (object, "launches_per_block", launches);
+  json_object_set_int_member (object, "other_launches", last->other_launches);
 }
 
 static void
@@ -294,6 +300,7 @@ print_report (Bench *self)
   json_object_set_string_member (object, "device_description", switti_device_get_description (self->device));
   json_object_set_int_member (object, "threads", switti_device_get_n_threads (self->device));
   json_object_set_string_member (object, "dtype", dtype_of (self) == SWITTI_DTYPE_BF16 ? "bf16" : "f32");
+  json_object_set_string_member (object, "memory", self->memory ? self->memory : "auto");
   json_object_set_int_member (object, "resolution", switti_bundle_get_resolution (self->bundle));
   json_object_set_int_member (object, "images", switti_request_get_parameters (self->request)->count);
   json_object_set_int_member (object, "runs", self->n_runs);
@@ -323,6 +330,8 @@ parse (Bench *self, char ***argv)
     { "warmup", 0, 0, G_OPTION_ARG_INT, &self->n_warmup, N_ ("Runs before them (default: 1)"), N_ ("N") },
     { "device", 0, 0, G_OPTION_ARG_STRING, &self->runtime.device, N_ ("auto, cpu, cuda or cuda:N"), N_ ("DEVICE") },
     { "dtype", 0, 0, G_OPTION_ARG_STRING, &self->runtime.dtype, N_ ("auto, f32 or bf16"), N_ ("TYPE") },
+    { "memory", 0, 0, G_OPTION_ARG_STRING, &self->memory, N_ ("auto, or low for a GPU of little memory"),
+      N_ ("MODE") },
     { "threads", 0, 0, G_OPTION_ARG_INT, &self->runtime.n_threads, N_ ("Threads of the processor; 0: all"), N_ ("N") },
     { NULL },
   };
@@ -351,6 +360,8 @@ find_conflict (Bench *self, char **arguments)
     return _ ("--model and --synthetic exclude each other; leave one out.");
   if (self->kernels && (self->synthetic || self->runtime.model))
     return _ ("--kernels has shapes of its own: leave --model and --synthetic out.");
+  if (self->kernels && self->memory)
+    return _ ("--memory is of whole pictures: leave it or --kernels out.");
   if (self->list_only && !self->kernels)
     return _ ("--list belongs to --kernels: add it.");
   if (self->n_runs < 1 || self->n_runs > 1000 || self->n_warmup < 0 || self->n_warmup > 1000)

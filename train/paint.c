@@ -85,7 +85,8 @@ train_paint (const TrainPainting *painting, GCancellable *cancellable, GError **
   sheet = switti_sheet_new (n_prompts * painting->n_seeds, columns, switti_bundle_get_resolution (bundle), TRUE, error);
   if (sheet == NULL)
     return NULL;
-  generator = switti_generator_new (bundle, painting->device, SWITTI_PRECISION_AUTO, cancellable, error);
+  generator = switti_generator_new_with_memory (bundle, painting->device, SWITTI_PRECISION_AUTO, painting->memory,
+                                                cancellable, error);
   if (generator == NULL)
     return NULL;
   for (int i = 0; i < n_prompts; i++)

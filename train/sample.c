@@ -12,7 +12,7 @@
 typedef struct
 {
   CliParameters parameters; /* first: the data of the sampler's options */
-  char *model, *prompts, *output, *device;
+  char *model, *prompts, *output, *device, *memory;
   int seeds, columns, threads;
   gint64 seed;
 } Sample;
@@ -25,6 +25,7 @@ sample_clear (Sample *self)
   g_free (self->prompts);
   g_free (self->output);
   g_free (self->device);
+  g_free (self->memory);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Sample, sample_clear)
 
@@ -41,6 +42,8 @@ make_entries (Sample *self)
     { "seed", 0, 0, G_OPTION_ARG_INT64, &self->seed, N_ ("Seed of the first of them (default: 0)"), N_ ("N") },
     { "columns", 0, 0, G_OPTION_ARG_INT, &self->columns, N_ ("Pictures in a row; 0: choose"), N_ ("N") },
     { "device", 0, 0, G_OPTION_ARG_STRING, &self->device, N_ ("auto, cpu, cuda or cuda:N"), N_ ("DEVICE") },
+    { "memory", 0, 0, G_OPTION_ARG_STRING, &self->memory, N_ ("auto, or low for a GPU of little memory"),
+      N_ ("MODE") },
     { "threads", 0, 0, G_OPTION_ARG_INT, &self->threads, N_ ("Threads of the processor; 0: all"), N_ ("N") },
   };
   GArray *entries = g_array_new (TRUE, TRUE, sizeof (GOptionEntry));
@@ -93,7 +96,9 @@ static gboolean
 work (GCancellable *cancellable, gpointer data, GError **error)
 {
   Sample *self = data;
-  g_auto (GStrv) prompts = train_read_prompts (self->prompts, error);
+  int memory;
+  g_auto (GStrv) prompts = cli_parse_memory (self->memory, &memory, error) ? train_read_prompts (self->prompts, error)
+                                                                            : NULL;
   g_autoptr (SwittiDevice) device = NULL;
   g_autoptr (SwittiSheet) sheet = NULL;
   TrainPainting painting = { .model = self->model != NULL ? self->model : "icons", .n_seeds = self->seeds,
@@ -102,6 +107,7 @@ work (GCancellable *cancellable, gpointer data, GError **error)
 
   if (prompts == NULL)
     return FALSE;
+  painting.memory = (SwittiMemory) memory;
   device = switti_device_new (self->device != NULL ? self->device : "auto", self->threads, error);
   if (device == NULL)
     return FALSE;

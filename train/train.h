@@ -6,6 +6,7 @@
 
 #include "cli.h"
 #include "switti-dataset-private.h"
+#include "switti-generator.h"
 #include "switti-sheet-private.h"
 #include "switti-training-checkpoints-private.h"
 #include "switti-training-options-private.h"
@@ -183,6 +184,7 @@ typedef struct
   guint64 seed;
   int columns;               /* 0: one prompt a row, or with one seed as many as rows */
   CliParameters *parameters; /* of the sampler, or NULL for the model's */
+  SwittiMemory memory;
 } TrainPainting;
 
 /* Every prompt with every seed. (transfer full) */

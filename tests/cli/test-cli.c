@@ -197,6 +197,7 @@ test_usage_errors (void)
     { { "models", "remove" }, "remove" },
     { { "bench", "icons" }, "--help" },
     { { "bench", "--runs", "0" }, "--runs" },
+    { { "bench", "--kernels", "small", "--memory", "low" }, "--kernels" },
     { { "bench", "--model", "icons", "--synthetic", "depth=1" }, "exclude" },
   };
 
@@ -236,6 +237,7 @@ test_run_errors (void)
     { { "models", "export", "no-such-model", "x" }, "no-such-model" },
     { { "models", "import", "x", "no-such-file.pt" }, "no-such-file.pt" },
     { { "bench", "--synthetic", "dept=30" }, "dept" },
+    { { "bench", "--synthetic", "depth=1", "--memory", "little" }, "little" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
@@ -578,12 +580,12 @@ test_bench (void)
   static const char *const positive[] = { "load_ms", "peak_bytes", "ceiling_gflops", "transformer_share", "vae_share" };
   Result result = { 0 };
   g_autoptr (JsonParser) parser = json_parser_new ();
-  JsonObject *object;
+  JsonObject *object, *launches;
   JsonArray *scales;
 
   RUN (&result, "bench", "--synthetic",
        "depth=1,width=64,scales=1-2-3-4,ch=32,vocab=64,context=128,pooled=64,clip=small", "--runs", "2",
-       "--warmup", "0", "--dtype", "f32", "--threads", "1");
+       "--warmup", "0", "--dtype", "f32", "--memory", "low", "--threads", "1");
   assert_success (&result);
   object = parse_object (parser, result.out);
   for (guint i = 0; i < G_N_ELEMENTS (summaries); i++)
@@ -596,7 +598,13 @@ test_bench (void)
     assert_summary (json_array_get_object_element (scales, s));
   g_assert_cmpstr (json_object_get_string_member (object, "device"), ==, "cpu");
   g_assert_cmpstr (json_object_get_string_member (object, "dtype"), ==, "f32");
+  g_assert_cmpstr (json_object_get_string_member (object, "memory"), ==, "low");
   g_assert_cmpint (json_object_get_int_member (object, "threads"), ==, 1);
+  /* The processor launches nothing. */
+  launches = json_object_get_object_member (object, "launches_per_block");
+  g_assert_cmpint (json_object_get_int_member (launches, "kernels"), ==, 0);
+  g_assert_cmpint (json_object_get_int_member (launches, "products"), ==, 0);
+  g_assert_cmpint (json_object_get_int_member (object, "other_launches"), ==, 0);
   g_assert_cmpuint (json_array_get_length (json_object_get_array_member (object, "profile")), >, 3);
   result_clear (&result);
 }
