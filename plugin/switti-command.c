@@ -104,6 +104,8 @@ collect (const SwittiSettings *settings)
     add_text (arguments, "device", settings->device);
   if (settings->precision != SWITTI_PRECISION_AUTO)
     add_text (arguments, "precision", precision_name (settings->precision));
+  if (settings->memory == SWITTI_MEMORY_LOW)
+    add_text (arguments, "memory", "low");
   return arguments;
 }
 

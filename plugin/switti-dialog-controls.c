@@ -272,6 +272,7 @@ new_numbers_expander (SwittiDialog *self)
   GtkWidget *batch = switti_dialog_new_default_spin (self->config, "batch", 64.0, 1.0, _ ("As many as fit"));
   GtkWidget *device = gimp_prop_entry_new (G_OBJECT (self->config), "device", -1);
   GtkWidget *precision = gimp_prop_choice_combo_box_new (G_OBJECT (self->config), "precision");
+  GtkWidget *memory = gimp_prop_choice_combo_box_new (G_OBJECT (self->config), "memory");
 
   attach_knob (grid, self, SWITTI_KNOB_GUIDANCE_START);
   attach_knob (grid, self, SWITTI_KNOB_GUIDANCE_END);
@@ -282,6 +283,7 @@ new_numbers_expander (SwittiDialog *self)
   switti_dialog_attach (grid, self, "batch", batch, batch);
   switti_dialog_attach (grid, self, "device", device, device);
   switti_dialog_attach (grid, self, "precision", precision, precision);
+  switti_dialog_attach (grid, self, "memory", memory, memory);
   return new_expander (_ ("All n_umbers, and the device"), GTK_WIDGET (grid));
 }
 

@@ -68,7 +68,8 @@ preference_changed (GObject *preferences, GParamSpec *pspec, GObject *config)
 GtkWidget *
 switti_dialog_new_setup (SwittiDialog *self)
 {
-  static const char *const signals[] = { "notify::device", "notify::precision", "notify::batch" };
+  static const char *const signals[] = { "notify::device", "notify::precision", "notify::memory",
+                                         "notify::batch" };
   GtkWidget *page = gtk_box_new (GTK_ORIENTATION_VERTICAL, 2 * SPACING);
   GtkWidget *notebook = gtk_notebook_new ();
   GtkWidget *models = switti_models_page_new (self->preferences);

@@ -159,7 +159,8 @@ show_before (SwittiDialog *self)
 static void
 start_job (SwittiDialog *self, const SwittiStudioRun *run, GArray *seeds)
 {
-  const SwittiSessionEngine engine = { self->painted->model, self->painted->device, self->painted->precision, NULL };
+  const SwittiSessionEngine engine = { self->painted->model, self->painted->device, self->painted->precision,
+                                       self->painted->memory, NULL };
   Job *job = g_new (Job, 1);
 
   *job = (Job) { switti_settings_ref (self->painted), switti_capture_ref (self->capture), seeds, run->sketch };
@@ -425,16 +426,19 @@ show_first_page (SwittiDialog *self)
 static void
 apply_preferences (SwittiDialog *self)
 {
-  g_autofree char *device = NULL, *precision = NULL, *preferred_device = NULL, *preferred_precision = NULL;
+  g_autofree char *device = NULL, *precision = NULL, *memory = NULL;
+  g_autofree char *preferred_device = NULL, *preferred_precision = NULL, *preferred_memory = NULL;
   int batch, preferred_batch;
 
-  g_object_get (self->config, "device", &device, "precision", &precision, "batch", &batch, NULL);
-  g_object_get (self->preferences, "device", &preferred_device, "precision", &preferred_precision, "batch",
-                &preferred_batch, NULL);
+  g_object_get (self->config, "device", &device, "precision", &precision, "memory", &memory, "batch", &batch, NULL);
+  g_object_get (self->preferences, "device", &preferred_device, "precision", &preferred_precision, "memory",
+                &preferred_memory, "batch", &preferred_batch, NULL);
   if (!device || !*device || g_str_equal (device, "auto"))
     g_object_set (self->config, "device", preferred_device, NULL);
   if (g_strcmp0 (precision, "auto") == 0)
     g_object_set (self->config, "precision", preferred_precision, NULL);
+  if (g_strcmp0 (memory, "auto") == 0)
+    g_object_set (self->config, "memory", preferred_memory, NULL);
   if (batch == 0)
     g_object_set (self->config, "batch", preferred_batch, NULL);
 }

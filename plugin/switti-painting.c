@@ -103,7 +103,8 @@ paint (SwittiPainting *self, GError **error)
   device = switti_device_new (self->settings->device, 0, error);
   if (!device)
     return NULL;
-  generator = switti_generator_new (bundle, device, self->settings->precision, self->cancellable, error);
+  generator = switti_generator_new_with_memory (bundle, device, self->settings->precision, self->settings->memory,
+                                                self->cancellable, error);
   if (!generator || !switti_capture_prepare (self->capture, generator, request, self->cancellable, error))
     return NULL;
   return switti_generator_generate (generator, request, self->cancellable, note_progress, self, error);

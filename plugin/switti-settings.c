@@ -122,6 +122,14 @@ declare_how (GimpProcedure *procedure)
                                  "bf16", SWITTI_PRECISION_BF16, _ ("16 bits"), _ ("bfloat16 with float32 statistics"),
                                  NULL),
     "auto", G_PARAM_READWRITE);
+  gimp_procedure_add_choice_argument (
+    procedure, "memory", _ ("Memory"),
+    _ ("How much of the device's memory to take; the pictures are the same, only memory and time differ"),
+    gimp_choice_new_with_values ("auto", SWITTI_MEMORY_AUTO, _ ("Automatic"),
+                                 _ ("All of the model stays on the device where it fits"),
+                                 "low", SWITTI_MEMORY_LOW, _ ("Little"),
+                                 _ ("Parts of the model come when they are needed, for a GPU of little memory"), NULL),
+    "auto", G_PARAM_READWRITE);
 }
 
 void
@@ -215,6 +223,7 @@ switti_settings_new (GimpProcedureConfig *config)
 
   self->smooth = gimp_procedure_config_get_choice_id (config, "smooth");
   self->precision = (SwittiPrecision) gimp_procedure_config_get_choice_id (config, "precision");
+  self->memory = (SwittiMemory) gimp_procedure_config_get_choice_id (config, "memory");
   self->output = (SwittiOutput) gimp_procedure_config_get_choice_id (config, "output");
   for (int i = 0; i < SWITTI_N_KNOBS; i++)
     self->knobs[i] = get_knob (config, &switti_knobs[i]);

@@ -54,6 +54,7 @@ typedef struct
   int smooth;   /* 0 or 1, -1: the model's default */
   double knobs[SWITTI_N_KNOBS];
   SwittiPrecision precision;
+  SwittiMemory memory;
   SwittiOutput output;
   SwittiStart start;
   GError *recipe_error; /* why start has no recipe though one was named, or NULL */

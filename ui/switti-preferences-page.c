@@ -56,6 +56,17 @@ new_precision_combo (SwittiPreferences *preferences)
   return combo;
 }
 
+static GtkWidget *
+new_memory_combo (SwittiPreferences *preferences)
+{
+  GtkWidget *combo = gtk_combo_box_text_new ();
+
+  gtk_combo_box_text_append (GTK_COMBO_BOX_TEXT (combo), "auto", _ ("Automatic"));
+  gtk_combo_box_text_append (GTK_COMBO_BOX_TEXT (combo), "low", _ ("Little"));
+  g_object_bind_property (preferences, "memory", combo, "active-id", BOTH_WAYS);
+  return combo;
+}
+
 static void
 diagnostics_ready (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -119,13 +130,16 @@ switti_preferences_page_new (SwittiPreferences *preferences, const char *host)
           _ ("Where to compute: auto, cpu, cuda, or cuda:N for the GPU number N"));
   attach (grid, 1, _ ("_Precision"), new_precision_combo (preferences),
           _ ("What to compute in; 16 bits take half the memory"));
-  attach (grid, 2, _ ("Pictures _at once"), batch,
+  attach (grid, 2, _ ("_Memory"), new_memory_combo (preferences),
+          _ ("How much of the device's memory to take; little is slower, for a GPU that has little; the pictures are the "
+             "same"));
+  attach (grid, 3, _ ("Pictures _at once"), batch,
           _ ("How many pictures to paint at once; the pictures are the same, only memory and time differ"));
   gtk_widget_set_tooltip_text (keep, _ ("The next picture begins sooner; without, the memory is free while nothing is "
                                         "painted"));
-  gtk_grid_attach (grid, keep, 0, 3, 2, 1);
+  gtk_grid_attach (grid, keep, 0, 4, 2, 1);
   gtk_widget_set_margin_top (diagnostics, 2 * SPACING);
-  gtk_grid_attach (grid, diagnostics, 0, 4, 2, 1);
+  gtk_grid_attach (grid, diagnostics, 0, 5, 2, 1);
   gtk_widget_show_all (page);
   return page;
 }

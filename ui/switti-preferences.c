@@ -17,7 +17,7 @@ struct _SwittiPreferences
 
   char *path;
   GKeyFile *file; /* also what it holds of later versions */
-  char *device, *precision;
+  char *device, *precision, *memory;
   int batch;
   gboolean keep_loaded, welcomed;
   char **folders;
@@ -28,6 +28,7 @@ enum
 {
   PROP_DEVICE = 1,
   PROP_PRECISION,
+  PROP_MEMORY,
   PROP_BATCH,
   PROP_KEEP_LOADED,
   PROP_WELCOMED,
@@ -73,6 +74,7 @@ read_file (SwittiPreferences *self)
     g_key_file_load_from_file (self->file, self->path, G_KEY_FILE_KEEP_COMMENTS, NULL);
   self->device = read_string (self, "device", "auto");
   self->precision = read_string (self, "precision", "auto");
+  self->memory = read_string (self, "memory", "auto");
   self->batch = CLAMP (g_key_file_get_integer (self->file, GROUP, "batch", NULL), 0, MAX_BATCH);
   self->keep_loaded = read_boolean (self, "keep-loaded", TRUE);
   self->welcomed = read_boolean (self, "welcomed", FALSE);
@@ -152,6 +154,9 @@ get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
     case PROP_PRECISION:
       g_value_set_string (value, self->precision);
       break;
+    case PROP_MEMORY:
+      g_value_set_string (value, self->memory);
+      break;
     case PROP_BATCH:
       g_value_set_int (value, self->batch);
       break;
@@ -214,6 +219,9 @@ set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
     case PROP_PRECISION:
       changed = set_string (self, &self->precision, "precision", value);
       break;
+    case PROP_MEMORY:
+      changed = set_string (self, &self->memory, "memory", value);
+      break;
     case PROP_BATCH:
       changed = set_batch (self, g_value_get_int (value));
       break;
@@ -241,6 +249,7 @@ finalize (GObject *object)
   g_key_file_free (self->file);
   g_free (self->device);
   g_free (self->precision);
+  g_free (self->memory);
   g_strfreev (self->folders);
   g_clear_error (&self->error);
   G_OBJECT_CLASS (switti_preferences_parent_class)->finalize (object);
@@ -257,6 +266,7 @@ switti_preferences_class_init (SwittiPreferencesClass *klass)
   object_class->finalize = finalize;
   props[PROP_DEVICE] = g_param_spec_string ("device", NULL, NULL, "auto", flags);
   props[PROP_PRECISION] = g_param_spec_string ("precision", NULL, NULL, "auto", flags);
+  props[PROP_MEMORY] = g_param_spec_string ("memory", NULL, NULL, "auto", flags);
   props[PROP_BATCH] = g_param_spec_int ("batch", NULL, NULL, 0, MAX_BATCH, 0, flags);
   props[PROP_KEEP_LOADED] = g_param_spec_boolean ("keep-loaded", NULL, NULL, TRUE, flags);
   props[PROP_WELCOMED] = g_param_spec_boolean ("welcomed", NULL, NULL, FALSE, flags);

@@ -24,6 +24,7 @@ typedef struct
   SwittiSession *session; /* for the main thread alone */
   char *model, *device_name;
   SwittiPrecision precision;
+  SwittiMemory memory;
   SwittiDevice *(*open_device) (const char *name, GError **error);
   SwittiSessionPaint paint;
   gpointer user_data;
@@ -50,6 +51,7 @@ struct _SwittiSession
   SwittiSessionState state;
   char *model, *device_name; /* what the generator was made of */
   SwittiPrecision precision;
+  SwittiMemory memory;
   SwittiGenerator *generator;
   Run *run;
   int n_hashing; /* background tasks that have not ended */
@@ -166,6 +168,7 @@ keep_generator (SwittiSession *self, Run *run)
   g_free (self->device_name);
   self->device_name = g_strdup (run->device_name);
   self->precision = run->precision;
+  self->memory = run->memory;
   start_hashing (self);
 }
 
@@ -305,7 +308,7 @@ load (Run *run, GError **error)
                             : switti_device_new (run->device_name, 0, error);
   if (!device)
     return NULL;
-  return switti_generator_new (bundle, device, run->precision, run->cancellable, error);
+  return switti_generator_new_with_memory (bundle, device, run->precision, run->memory, run->cancellable, error);
 }
 
 static gpointer
@@ -354,7 +357,7 @@ static gboolean
 has_loaded (SwittiSession *self, const Run *run)
 {
   return self->generator && g_str_equal (self->model, run->model) && g_str_equal (self->device_name, run->device_name)
-         && self->precision == run->precision;
+         && self->precision == run->precision && self->memory == run->memory;
 }
 
 void
@@ -374,6 +377,7 @@ switti_session_paint (SwittiSession *self, const SwittiSessionEngine *engine, Sw
   run->model = g_strdup (engine->model ? engine->model : "");
   run->device_name = g_strdup (engine->device ? engine->device : "auto");
   run->precision = engine->precision;
+  run->memory = engine->memory;
   run->open_device = engine->open_device;
   run->paint = paint;
   run->user_data = user_data;

@@ -22,6 +22,7 @@ typedef struct
   const char *model;  /* name or path; NULL or "" is the default model */
   const char *device; /* "auto", "cpu", "cuda", "cuda:N" */
   SwittiPrecision precision;
+  SwittiMemory memory;
   SwittiDevice *(*open_device) (const char *name, GError **error); /* of tests; NULL: switti_device_new() */
 } SwittiSessionEngine;
 

@@ -28,7 +28,7 @@ def check_declaration():
     tap.check(procedure.get_blurb() and procedure.get_help(), 'the procedure is documented')
     arguments = {pspec.name: pspec for pspec in procedure.get_arguments()}
     for name in ('prompt negative-prompt model seed count output smooth guidance top-k top-p smooth-start '
-                 'guidance-start guidance-end last-scale-temperature batch device precision').split():
+                 'guidance-start guidance-end last-scale-temperature batch device precision memory').split():
         tap.check(name in arguments and arguments[name].blurb, f'argument {name} is there and documented')
     tap.equal([pspec.name for pspec in procedure.get_return_values()], ['image', 'layers'], 'the return values')
 

@@ -38,6 +38,7 @@ set_up (SwittiSettings *settings, const char *mode, const char *prompt)
     .batch = 1,
     .smooth = 1,
     .precision = SWITTI_PRECISION_F32,
+    .memory = SWITTI_MEMORY_LOW,
     .output = SWITTI_OUTPUT_NEW_IMAGE,
     .start = { .keep_scales = -1, .feather = 3.5, .context = 80, .grow = 2, .strength = SWITTI_STRENGTH_LAYOUT },
   };

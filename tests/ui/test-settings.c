@@ -250,15 +250,19 @@ test_preferences (Case *self, gconstpointer data)
 {
   g_autoptr (SwittiPreferences) preferences = switti_preferences_new (self->path);
   g_autoptr (SwittiPreferences) again = NULL;
-  g_autofree char *device = NULL;
+  g_autofree char *device = NULL, *memory = NULL, *chosen = NULL;
   gboolean keep, welcomed;
   int batch;
 
-  g_object_set (preferences, "device", "cpu", "batch", 4, "keep-loaded", FALSE, "welcomed", TRUE, NULL);
+  g_object_get (preferences, "memory", &memory, NULL);
+  g_assert_cmpstr (memory, ==, "auto");
+  g_object_set (preferences, "device", "cpu", "memory", "low", "batch", 4, "keep-loaded", FALSE, "welcomed", TRUE, NULL);
   g_assert_null (switti_preferences_get_error (preferences));
   again = switti_preferences_new (self->path);
-  g_object_get (again, "device", &device, "batch", &batch, "keep-loaded", &keep, "welcomed", &welcomed, NULL);
+  g_object_get (again, "device", &device, "memory", &chosen, "batch", &batch, "keep-loaded", &keep, "welcomed",
+                &welcomed, NULL);
   g_assert_cmpstr (device, ==, "cpu");
+  g_assert_cmpstr (chosen, ==, "low");
   g_assert_cmpint (batch, ==, 4);
   g_assert_false (keep);
   g_assert_true (welcomed);

@@ -76,7 +76,7 @@ static void
 set_up (Case *self, gconstpointer data)
 {
   self->session = switti_session_new ();
-  self->engine = (SwittiSessionEngine) { NULL, "cpu", SWITTI_PRECISION_F32, NULL };
+  self->engine = (SwittiSessionEngine) { NULL, "cpu", SWITTI_PRECISION_F32, SWITTI_MEMORY_AUTO, NULL };
   self->count = 1;
   g_signal_connect_swapped (self->session, "preview", G_CALLBACK (note_preview), self);
   g_signal_connect_swapped (self->session, "notify::state", G_CALLBACK (note_state), self);
@@ -154,6 +154,11 @@ test_stays_loaded (Case *self, gconstpointer data)
   g_assert_no_error (self->error);
   start (self);
   wait_for_end (self);
+  g_assert_true (g_bytes_equal (first, switti_image_get_pixels (self->pictures->pdata[0])));
+  self->engine.memory = SWITTI_MEMORY_LOW;
+  start (self);
+  wait_for_end (self);
+  g_assert_no_error (self->error);
   g_assert_true (g_bytes_equal (first, switti_image_get_pixels (self->pictures->pdata[0])));
   switti_session_unload (self->session);
   g_assert_cmpint (switti_session_get_n_scales (self->session), ==, 0);
