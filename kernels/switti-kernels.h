@@ -87,10 +87,10 @@ typedef enum
 /* What a context has enqueued since it was made; the CPU launches nothing. */
 typedef struct
 {
-  uint64_t kernels;  /* of ours */
+  uint64_t kernels;  /* of ours, or of a library in place of one of ours */
   uint64_t products; /* of the library's, each counted once */
   uint64_t graphs;   /* replays; what is in them is in the other counts */
-  uint64_t others;   /* in replays: copies, cleared memory, and what the library makes of one product beyond one launch */
+  uint64_t others;   /* in replays: copies, cleared memory, and what a library makes of one call beyond one launch */
 } SwittiKernelLaunches;
 
 typedef struct

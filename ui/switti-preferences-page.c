@@ -131,8 +131,8 @@ switti_preferences_page_new (SwittiPreferences *preferences, const char *host)
   attach (grid, 1, _ ("_Precision"), new_precision_combo (preferences),
           _ ("What to compute in; 16 bits take half the memory"));
   attach (grid, 2, _ ("_Memory"), new_memory_combo (preferences),
-          _ ("How much of the device's memory to take; little is slower, for a GPU that has little; the pictures are the "
-             "same"));
+          _ ("How much of the device's memory to take; little is slower, for a GPU that has little; the pictures are "
+             "the same"));
   attach (grid, 3, _ ("Pictures _at once"), batch,
           _ ("How many pictures to paint at once; the pictures are the same, only memory and time differ"));
   gtk_widget_set_tooltip_text (keep, _ ("The next picture begins sooner; without, the memory is free while nothing is "

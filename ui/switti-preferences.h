@@ -14,9 +14,9 @@ G_DECLARE_FINAL_TYPE (SwittiPreferences, switti_preferences, SWITTI, PREFERENCES
 /* Reads what is kept in @path (filename; nullable: in memory alone); what is not there has its default. The folders
  * become switti_bundle_set_own_folders()'s.
  *
- * Properties: device (string, "auto"), precision (string, "auto"; "f32", "bf16"), memory (string, "auto"; "low"), batch (int,
- * 0: pictures at once, as many as fit), keep-loaded (boolean, TRUE: the model stays in memory between pictures), welcomed (boolean, FALSE: the
- * first-run page was seen). A change is written at once. */
+ * Properties: device (string, "auto"), precision (string, "auto"; "f32", "bf16"), memory (string, "auto"; "low"), batch
+ * (int, 0: pictures at once, as many as fit), keep-loaded (boolean, TRUE: the model stays in memory between pictures),
+ * welcomed (boolean, FALSE: the first-run page was seen). A change is written at once. */
 SwittiPreferences *switti_preferences_new (const char *path);
 
 /* The model folders that the user has chosen, ending with NULL (transfer none). */

@@ -10,7 +10,7 @@ struct SwittiCudaProducts
 {
   SwittiKernelContext *cpu;
   SwittiCudaChoices choices;
-  void *workspace; /* what runs on several streams would need several */
+  std::map<cudaStream_t, void *> workspaces;
 };
 
 #define WORKSPACE_BYTES ((size_t) 1 << 16)
@@ -30,7 +30,7 @@ switti_cuda_products_new (SwittiKernelContext *, SwittiCudaProducts **products)
   const SwittiKernelStatus status
       = cpu != nullptr ? SWITTI_KERNEL_OK : switti_kernels_cpu ()->context_new (&options, &cpu);
 
-  *products = status == SWITTI_KERNEL_OK ? new SwittiCudaProducts{ cpu, { "host CUDA", {}, {}, false }, nullptr }
+  *products = status == SWITTI_KERNEL_OK ? new SwittiCudaProducts{ cpu, { "host CUDA", {}, {}, false }, {} }
                                          : nullptr;
   return status;
 }
@@ -38,7 +38,8 @@ switti_cuda_products_new (SwittiKernelContext *, SwittiCudaProducts **products)
 void
 switti_cuda_products_free (SwittiCudaProducts *products)
 {
-  cudaFree (products->workspace);
+  for (const auto &[stream, workspace] : products->workspaces)
+    cudaFree (workspace);
   delete products;
 }
 
@@ -51,15 +52,15 @@ switti_cuda_products_choices (SwittiCudaProducts *products)
 void *
 switti_cuda_products_workspace (SwittiKernelContext *context, size_t *bytes)
 {
-  SwittiCudaProducts *products = context->runtime->products;
+  void *&workspace = context->runtime->products->workspaces[context->runtime->stream];
 
-  if (products->workspace == nullptr && cudaMalloc (&products->workspace, WORKSPACE_BYTES) != cudaSuccess)
+  if (workspace == nullptr && cudaMalloc (&workspace, WORKSPACE_BYTES) != cudaSuccess)
     {
       cudaGetLastError ();
-      products->workspace = nullptr;
+      workspace = nullptr;
     }
-  *bytes = products->workspace != nullptr ? WORKSPACE_BYTES : 0;
-  return products->workspace;
+  *bytes = workspace != nullptr ? WORKSPACE_BYTES : 0;
+  return workspace;
 }
 
 /* There is nothing to choose; what is kept of a choice is kept here, too. */

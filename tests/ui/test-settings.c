@@ -256,7 +256,8 @@ test_preferences (Case *self, gconstpointer data)
 
   g_object_get (preferences, "memory", &memory, NULL);
   g_assert_cmpstr (memory, ==, "auto");
-  g_object_set (preferences, "device", "cpu", "memory", "low", "batch", 4, "keep-loaded", FALSE, "welcomed", TRUE, NULL);
+  g_object_set (preferences, "device", "cpu", "memory", "low", "batch", 4, "keep-loaded", FALSE, "welcomed",
+                TRUE, NULL);
   g_assert_null (switti_preferences_get_error (preferences));
   again = switti_preferences_new (self->path);
   g_object_get (again, "device", &device, "memory", &chosen, "batch", &batch, "keep-loaded", &keep, "welcomed",
