@@ -61,7 +61,8 @@ def gemm(call, s):
     done_by_library = not s['activation']
     out = d if done_by_library else 4
     result = []
-    if s['bias'] and d == 2 and done_by_library:
+    # Where nothing is learnt a bias is kept in bf16, too.
+    if s['bias'] and d == 2 and done_by_library and call['training']:
         result.append(flat('Convert<float, Bf16>', n, 6 * n))
     result.append(Launch('', activations=m * k * a + m * n * out * (2 if s['accumulate'] else 1), weights=weights,
                          product=(m / groups, n, k, groups, a, out)))

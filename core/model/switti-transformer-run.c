@@ -116,8 +116,8 @@ plan_scale (SwittiTransformerRun *run, int scale, int n_images, GError **error)
   if (*plans != NULL)
     return TRUE;
   *plans = g_new0 (SwittiScalePlans, 1);
-  if (make_scale_plans (run->model, *plans, scale, n_images, error) &&
-      plan_self_attention (run, scale, n_images, error))
+  if (make_scale_plans (run->model, *plans, scale, n_images, error)
+      && plan_self_attention (run, scale, n_images, error))
     return TRUE;
   free_scale_plans (run->model->device, g_steal_pointer (plans));
   return FALSE;
