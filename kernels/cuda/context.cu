@@ -182,7 +182,7 @@ switti_cuda_properties (SwittiKernelContext *context, SwittiKernelProperties *pr
 SwittiKernelStatus
 switti_cuda_alloc (SwittiKernelContext *context, size_t bytes, void **memory)
 {
-  SwittiKernelStatus status = switti_cuda_refuse_recording (context, "alloc");
+  SwittiKernelStatus status = switti_cuda_enter (context, "alloc");
 
   *memory = NULL;
   if (status != SWITTI_KERNEL_OK)
@@ -223,7 +223,7 @@ upload_part (SwittiKernelContext *context, int buffer, char *dst, const char *ho
 SwittiKernelStatus
 switti_cuda_upload (SwittiKernelContext *context, void *dst, const void *host, size_t bytes)
 {
-  SwittiKernelStatus status = switti_cuda_refuse_recording (context, "upload");
+  SwittiKernelStatus status = switti_cuda_enter (context, "upload");
 
   for (size_t at = 0, i = 0; at < bytes && status == SWITTI_KERNEL_OK; at += STAGING_BYTES, i++)
     status = upload_part (context, (int) (i % 2), static_cast<char *> (dst) + at,
@@ -257,7 +257,7 @@ switti_cuda_download (SwittiKernelContext *context, void *host, const void *src,
 {
   const char *from = static_cast<const char *> (src);
   SwittiCudaStream *self = selected_stream (context);
-  SwittiKernelStatus status = switti_cuda_refuse_recording (context, "download");
+  SwittiKernelStatus status = switti_cuda_enter (context, "download");
 
   if (status == SWITTI_KERNEL_OK)
     status = request_part (context, 0, from, bytes);

@@ -53,6 +53,10 @@ struct SwittiCudaRuntime
 /* INVALID, with words, while a graph is recorded; OK otherwise. */
 SwittiKernelStatus switti_cuda_refuse_recording (SwittiKernelContext *context, const char *what);
 
+/* The same, and makes the context's device that of the calling thread: CUDA keeps one for each thread, device 0 at
+ * first. What a thread may begin with calls this: memory, transfers, streams. */
+SwittiKernelStatus switti_cuda_enter (SwittiKernelContext *context, const char *what);
+
 /* Waits for all streams and frees them. */
 void switti_cuda_close_streams (SwittiCudaRuntime *runtime);
 

@@ -61,7 +61,7 @@ SwittiKernelStatus
 switti_cuda_select_stream (SwittiKernelContext *context, SwittiKernelStream stream)
 {
   SwittiCudaRuntime *runtime = context->runtime;
-  SwittiKernelStatus status = switti_cuda_refuse_recording (context, "select_stream");
+  SwittiKernelStatus status = switti_cuda_enter (context, "select_stream");
   SwittiCudaStream *selected;
 
   if (stream < SWITTI_STREAM_MAIN || stream >= SWITTI_N_STREAMS)
@@ -167,6 +167,15 @@ switti_cuda_refuse_recording (SwittiKernelContext *context, const char *what)
   if (!context->runtime->recording)
     return SWITTI_KERNEL_OK;
   return switti_cuda_fail (context, SWITTI_KERNEL_INVALID, "%s: not while a graph is recorded", what);
+}
+
+SwittiKernelStatus
+switti_cuda_enter (SwittiKernelContext *context, const char *what)
+{
+  SwittiKernelStatus status = switti_cuda_refuse_recording (context, what);
+
+  return status != SWITTI_KERNEL_OK ? status
+                                    : switti_cuda_check (context, cudaSetDevice (context->runtime->device), what);
 }
 
 bool

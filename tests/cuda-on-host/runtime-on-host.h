@@ -122,6 +122,9 @@ size_t live_objects ();
 void set_dry (bool dry);
 bool is_dry ();
 
+/* What was enqueued by threads that had not chosen a device: CUDA would take it to device 0. */
+size_t strays ();
+
 /* No device at all: what a machine without a driver answers. */
 void set_driver (bool present);
 

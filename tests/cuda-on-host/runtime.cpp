@@ -68,6 +68,8 @@ bool clock_is_simulated;
 double simulated_milliseconds;
 int64_t failing_call = -1, calls;
 cudaError_t failing_error;
+thread_local bool has_device; /* whether this thread has chosen one */
+size_t n_strays;
 const char *failed_call = ""; /* the name of the one that was made to fail */
 
 using Lock = std::lock_guard<std::recursive_mutex>;
@@ -178,6 +180,7 @@ cudaError_t
 enqueue (cudaStream_t stream, std::function<bool ()> work)
 {
   BEGIN_CALL ();
+  n_strays += !has_device;
   if (stream == nullptr || streams.count (stream) == 0)
     return cudaErrorInvalidResourceHandle;
   if (stream->capture != nullptr)
@@ -219,6 +222,12 @@ void
 set_device_memory (size_t bytes)
 {
   device_bytes = bytes;
+}
+
+size_t
+strays ()
+{
+  return n_strays;
 }
 
 size_t
@@ -308,7 +317,10 @@ cudaError_t
 cudaSetDevice (int device)
 {
   BEGIN_CALL ();
-  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+  if (device != 0)
+    return cudaErrorInvalidDevice;
+  has_device = true;
+  return cudaSuccess;
 }
 
 cudaError_t

@@ -41,6 +41,8 @@ int64_t switti_cuda_on_host_n_calls (void);
 /* Bytes of device memory in use; and streams, events, graphs and pinned buffers. */
 size_t switti_cuda_on_host_allocated (void);
 size_t switti_cuda_on_host_n_objects (void);
+/* Launches and copies so far by threads that had chosen no device. */
+size_t switti_cuda_on_host_n_strays (void);
 /* What the device has, 8 GiB at first. */
 void switti_cuda_on_host_set_memory (size_t bytes);
 

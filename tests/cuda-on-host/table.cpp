@@ -97,3 +97,9 @@ switti_cuda_on_host_set_dry (bool dry)
 {
   cuda_on_host::set_dry (dry);
 }
+
+size_t
+switti_cuda_on_host_n_strays (void)
+{
+  return cuda_on_host::strays ();
+}

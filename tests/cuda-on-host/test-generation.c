@@ -358,6 +358,34 @@ test_recovery (void)
 
 /* -- times between events -------------------------------------------------------------------------------------- */
 
+static gpointer
+paint_elsewhere (gpointer data)
+{
+  gpointer *work = data;
+
+  return paint_well (work[0], work[1]);
+}
+
+/* A thread that did not open the device paints on it all the same: the plug-in has one for each picture. */
+static void
+test_threads (void)
+{
+  g_autoptr (SwittiDevice) device = open_device (7);
+  g_autoptr (SwittiBundle) bundle = make_bundle (tiny);
+  g_autoptr (SwittiGenerator) generator = load (bundle, device);
+  g_autoptr (SwittiRequest) request = make_request (bundle, "a cat", 1, 3);
+  g_autoptr (GByteArray) here = paint_well (generator, request);
+  gpointer work[] = { generator, request };
+
+  for (int i = 0; i < 2; i++)
+    {
+      g_autoptr (GByteArray) there = g_thread_join (g_thread_new ("painter", paint_elsewhere, work));
+
+      assert_same (there, here);
+    }
+  g_assert_cmpuint (switti_cuda_on_host_n_strays (), ==, 0);
+}
+
 /* While a profile is kept, ops are launched one by one between events; afterwards the graphs are there again. */
 static void
 test_profile (void)
@@ -524,6 +552,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/generation/graphs-follow/nar", tiny, test_graphs_follow);
   g_test_add_data_func ("/generation/graphs-follow/ar", tiny_ar, test_graphs_follow);
   g_test_add_func ("/generation/shuffles", test_shuffles);
+  g_test_add_func ("/generation/threads", test_threads);
   g_test_add_func ("/generation/profile", test_profile);
   g_test_add_func ("/generation/memory/low", test_low_memory);
   g_test_add_func ("/generation/memory/auto", test_auto_memory);
